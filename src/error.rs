@@ -3,6 +3,7 @@
 
 mod data;
 mod memory;
+mod premise;
 mod similar;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::panic::Location;
 
 use data::{class, entry_of, given_with, instead, instead_of_class, of_many, remedy};
 use memory::{needed, raised};
+pub use premise::Premise;
 pub(crate) use similar::nearest;
 
 /// The longest name, in characters.
@@ -56,26 +58,6 @@ impl fmt::Display for Mistake {
             None => Ok(()),
         }
     }
-}
-
-/// The premises of standard errors, checked by [`fit::infer`](crate::fit::infer).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Premise {
-    /// The loss is a log likelihood on one scale: it does not mix sums with means.
-    Scale,
-    /// The fit has converged: the parameters are at most 0.01 standard errors from the minimum.
-    Converged,
-    /// The loss is at a minimum: its Hessian has no negative eigenvalue.
-    Minimum,
-    /// The Hessian describes the loss around the estimates: no kink is there, and no straight line.
-    Smooth,
-    /// The data identify the parameters: the Hessian is not singular.
-    Identified,
-    /// Every parameter has a finite estimate in the interior of its range.
-    Interior,
-    /// There are enough observations for outer products of scores.
-    Observations,
 }
 
 /// The error type of this crate. `Debug` prints the same text as `Display`, because `main` prints
@@ -417,6 +399,19 @@ pub enum Error {
         /// The name of the recurrence.
         recurrence: String,
         /// The part that cannot be derived, and the reason.
+        reason: String,
+    },
+
+    /// A program cannot be written in another language.
+    #[error(
+        "`{}` cannot be exported: {}",
+        printable(recurrence),
+        printable(reason)
+    )]
+    NotExportable {
+        /// The name of the recurrence.
+        recurrence: String,
+        /// The part that has no form in the language, and what to do.
         reason: String,
     },
 

@@ -95,6 +95,7 @@ pub mod derive;
 mod diff;
 mod error;
 mod exec;
+pub mod export;
 pub mod fit;
 pub mod flow;
 mod graph;

@@ -330,6 +330,11 @@ impl<F: Real> Program<F> {
         &self.sizes
     }
 
+    /// True for a program that runs in several directions at once.
+    pub(crate) const fn has_directions(&self) -> bool {
+        self.directions.is_some()
+    }
+
     /// The plan of the program.
     #[must_use]
     pub const fn plan(&self) -> &Plan {

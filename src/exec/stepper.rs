@@ -170,7 +170,7 @@ impl<F: Real> Program<F> {
     }
 
     /// Refuses a recurrence of which a step needs later ones.
-    fn check_causal(&self) -> Result<()> {
+    pub(crate) fn check_causal(&self) -> Result<()> {
         let refuse = |reason| {
             Err(Error::NotCausal {
                 recurrence: self.recurrence.name().into(),

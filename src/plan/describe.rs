@@ -99,7 +99,8 @@ impl Plan {
         Ok(())
     }
 
-    fn instruction(&self, instruction: &Instruction) -> String {
+    /// What an instruction computes.
+    pub(crate) fn instruction(&self, instruction: &Instruction) -> String {
         let name = |o: &Operand| self.operand(o);
         match instruction {
             Instruction::Program(index) => self.program(*index),
@@ -257,7 +258,7 @@ impl Plan {
     }
 
     /// The names of the values in an operand.
-    pub(super) fn operand(&self, operand: &Operand) -> String {
+    pub(crate) fn operand(&self, operand: &Operand) -> String {
         let end = operand.start + operand.len;
         let step = match operand.shift {
             0 => "",

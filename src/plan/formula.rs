@@ -1,6 +1,6 @@
 //! Fused programs as equations.
 
-use super::{Code, Plan, Program};
+use super::{Code, Plan};
 use crate::op::{Notation, Pointwise};
 
 /// A text and its binding strength; see [`Notation::strength`].
@@ -42,7 +42,7 @@ impl Plan {
             let to = usize::from(op.to);
             if to >= first_output {
                 lines.push(format!("{} = {}", places[to].0, text.0));
-            } else if uses(program, i) == 1 {
+            } else if program.uses(i) == 1 {
                 places[to] = text;
             } else {
                 names += 1;
@@ -52,29 +52,6 @@ impl Plan {
             }
         }
         lines.join("\n")
-    }
-}
-
-/// The number of uses of the result of a micro-op before its place is overwritten.
-fn uses(program: &Program, index: usize) -> usize {
-    let to = program.ops[index].to;
-    let mut uses = 0;
-    for op in &program.ops[index + 1..] {
-        let arity = arity(op.code);
-        uses += op.from[..arity].iter().filter(|p| **p == to).count();
-        if op.to == to {
-            break;
-        }
-    }
-    uses
-}
-
-const fn arity(code: Code) -> usize {
-    match code {
-        Code::Entry(op) => op.arity(),
-        Code::Copy | Code::Negate => 1,
-        Code::Add | Code::Subtract => 2,
-        Code::MultiplyAdd | Code::NegativeMultiplyAdd | Code::Select => 3,
     }
 }
 

@@ -52,6 +52,22 @@ pub(crate) struct Program {
     pub(crate) outputs: Vec<Operand>,
 }
 
+impl Program {
+    /// The number of uses of the result of a micro-op before its place is overwritten.
+    pub(crate) fn uses(&self, index: usize) -> usize {
+        let to = self.ops[index].to;
+        let mut uses = 0;
+        for op in &self.ops[index + 1..] {
+            let from = &op.from[..op.code.arity()];
+            uses += from.iter().filter(|place| **place == to).count();
+            if op.to == to {
+                break;
+            }
+        }
+        uses
+    }
+}
+
 /// A matrix, packed once for all products that use it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pack {

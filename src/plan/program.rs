@@ -27,6 +27,16 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// The number of arguments.
+    pub(crate) const fn arity(self) -> usize {
+        match self {
+            Self::Entry(op) => op.arity(),
+            Self::Copy | Self::Negate => 1,
+            Self::Add | Self::Subtract => 2,
+            Self::MultiplyAdd | Self::NegativeMultiplyAdd | Self::Select => 3,
+        }
+    }
+
     /// The floating-point operations per entry; a function counts as one.
     pub(super) const fn flops(self) -> usize {
         match self {

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["graph", "lang", "plan", "render"],
     &["exec"],
     &["check", "data", "derive", "fit"],
-    &["flow"],
+    &["export", "flow"],
 ];
 
 /// The rooms of a folder, from low to high; its own files lie above them.

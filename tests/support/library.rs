@@ -54,7 +54,17 @@ pub(crate) fn named(name: &str) -> Recurrence {
 
 /// Random data inside the domain of the recurrence.
 pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f64>, Batch<f64>) {
-    let (mut params, mut batch) = instance(recurrence, SIZES, LENGTHS, seed);
+    data_of(name, recurrence, LENGTHS, seed)
+}
+
+/// The same for samples of these lengths.
+pub(crate) fn data_of(
+    name: &str,
+    recurrence: &Recurrence,
+    lengths: &[usize],
+    seed: u64,
+) -> (Params<f64>, Batch<f64>) {
+    let (mut params, mut batch) = instance(recurrence, SIZES, lengths, seed);
     let positive = |n: &str| -> bool {
         match name {
             "garch11" | "garch_t" | "gjr_garch" => !["mu", "ln_tail"].contains(&n),
@@ -70,7 +80,7 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
         // Neurons that spike.
         params.get_mut("W").unwrap().mapv_inplace(|w| 8.0 * w);
     }
-    let first = ArrayD::from_elem(vec![LENGTHS.len()], 0.7);
+    let first = ArrayD::from_elem(vec![lengths.len()], 0.7);
     if name == "nile_local_level" {
         batch = batch.with("P1", first);
     }

@@ -15,7 +15,7 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueP
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use certify::Certify;
-pub(crate) use export::{Export, Target};
+pub(crate) use export::{Export, Target, What};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 pub(crate) use vectors::Vectors;
 
@@ -141,11 +141,12 @@ describes both, and has a program to start from.")]
   bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz
   bptt import model.npz --cell rnn --map-file names.txt --params cell.npz")]
     Import(Import),
-    /// Write a recurrence and its parameters as a model for other programs
+    /// Write a recurrence for other programs, as a model or as source code
     #[command(after_help = "Examples:
   bptt export lstm --params lstm.npz --out lstm.onnx
   bptt export cell.rec --params cell.npz --to onnx --out cell.onnx
-  bptt export cell.rec --params fitted.npz --like model.onnx --out fitted.onnx")]
+  bptt export cell.rec --params fitted.npz --like model.onnx --out fitted.onnx
+  bptt export gru_reset_after --to c --what gradient --dims H=16,K=4,O=3 --out firmware")]
     Export(Export),
     /// Write test vectors: data, loss and derivatives for tests in any language
     #[command(after_help = "Examples:
@@ -173,7 +174,7 @@ impl Command {
             Self::Fit(c) => (&c.data, &c.reading, &c.params),
             Self::Derive(c) => (&c.data, &c.reading, &c.params),
             Self::Convert(c) => return (&[], None, Some(&c.params)),
-            Self::Export(c) => return (&[], None, Some(&c.params)),
+            Self::Export(c) => return (&[], None, c.params.as_deref()),
             _ => return (&[], None, None),
         };
         (data, Some(reading), params.as_deref())

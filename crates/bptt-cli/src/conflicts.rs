@@ -5,7 +5,7 @@ use bptt::{Error, Initial, Kind, Recurrence, Role, Wrt};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::args::{Command, Dtype, Fit, Optimizer, Picture, Size};
+use crate::args::{Command, Dtype, Export, Fit, Optimizer, Picture, Size, Target};
 use crate::cell;
 
 /// The message for the first conflict of a command line.
@@ -20,9 +20,9 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Show(args) => &args.dims,
         Command::Derive(args) => &args.dims,
         Command::Vectors(args) => &args.dims,
+        Command::Export(args) => &args.dims,
         Command::New(_)
         | Command::Convert(_)
-        | Command::Export(_)
         | Command::Import(_)
         | Command::Completions { .. } => &[],
     };
@@ -84,8 +84,28 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
             }
             Some(_) => None,
         },
+        Command::Export(args) => export(args, &without_effect),
         _ => None,
     }
+}
+
+fn export(args: &Export, without_effect: &dyn Fn(&str, &str) -> Option<String>) -> Option<String> {
+    let (options, reason): (&[&str], _) = match args.to {
+        Target::Onnx if args.params.is_none() => {
+            return Some("--params FILE is missing: an ONNX model has the parameters in it".into());
+        }
+        Target::Onnx => (
+            &["what", "dims", "dtype", "name"],
+            "with --to onnx, whose sizes are those of the parameters",
+        ),
+        Target::C => (
+            &["params", "like"],
+            "with --to c: the code takes the parameters as an argument",
+        ),
+    };
+    options
+        .iter()
+        .find_map(|option| without_effect(option, reason))
 }
 
 /// The options of steps that follow the gradient.

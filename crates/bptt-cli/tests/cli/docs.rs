@@ -2,7 +2,7 @@
 //!
 //! In a block ```` ```console ````, a line after `$` is a command, and the lines below it are its output; `…`
 //! matches any text, and a line `…` matches any lines. In a block ```` ```sh ````, every line is a command. A
-//! block ```` ```rec name.rec ```` is a file. The blocks of a page are run in order, in a folder with a copy of
+//! block ```` ```rec name.rec ```` or ```` ```c name.c ```` is a file. The blocks of a page are run in order, in a folder with a copy of
 //! `data/` and of the library, which is also the home folder.
 
 use std::path::Path;
@@ -107,14 +107,14 @@ fn run_page(name: &str) -> usize {
     let page = std::fs::read_to_string(root.join(name)).unwrap();
     let mut count = 0;
     for (info, text) in blocks(&page) {
-        if let Some(file) = info.strip_prefix("rec ") {
+        if let Some(file) = info.strip_prefix("rec ").or(info.strip_prefix("c ")) {
             std::fs::write(folder.file(file), text).unwrap();
         } else if info == "console" {
             for part in format!("\n{text}").split("\n$ ").skip(1) {
                 let mut lines = part.lines();
                 let command = lines.next().unwrap();
                 run(&folder, command, &lines.collect::<Vec<_>>());
-                count += 1;
+                count += usize::from(command.starts_with("bptt "));
             }
         } else if info == "sh" {
             // Commands that build the program are skipped.
@@ -133,6 +133,7 @@ pub(crate) const PAGES: &[(&str, usize)] = &[
     ("docs/cli.md", 39),
     ("docs/data.md", 8),
     ("docs/derivation.md", 6),
+    ("docs/export.md", 3),
     ("docs/property-tests.md", 3),
     ("docs/test-vectors.md", 2),
     ("docs/tutorial.md", 14),
@@ -156,6 +157,11 @@ fn the_page_on_data_files_runs() {
 #[test]
 fn the_page_on_derivations_runs() {
     run_listed("docs/derivation.md");
+}
+
+#[test]
+fn the_page_on_exports_runs() {
+    run_listed("docs/export.md");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod derive;
 mod docs;
 mod duplicates;
 mod endings;
+mod export;
 mod file_messages;
 mod fit;
 mod import;
