@@ -1,7 +1,7 @@
 //! An exported function without the words of a language: its data, its memory and the lines of its fused programs.
 
 use super::memory::{Array, Carried, Home, Memory, Place};
-use super::names::Names;
+use super::names::{Names, identifier};
 use super::record::Records;
 use super::trace::traced;
 use super::tree::{Line, Primitive, Tree};
@@ -100,6 +100,26 @@ impl<F: Real> Module<'_, F> {
         carried.find(|c| (c.buffer, c.shift) == (buffer, shift))
     }
 
+    /// A name for a value of a buffer; that of a gradient differs from that of its variable.
+    pub(super) fn value_name(&self, name: &str) -> String {
+        let bare = name.strip_prefix("output ").unwrap_or(name);
+        let is_variable = || self.program.recurrence().tape().leaf_named(bare).is_some();
+        match bare.len() < name.len() && is_variable() {
+            true => format!("d_{bare}"),
+            false => bare.into(),
+        }
+    }
+
+    /// A name for the row of a buffer.
+    pub(super) fn row_name(&self, buffer: usize) -> String {
+        let named = |name: &str| identifier(&self.value_name(name));
+        match &self.plan().buffers[buffer].values[..] {
+            [] => "row".into(),
+            [one] => named(&one.name),
+            [one, .., last] => format!("{}_to_{}", named(&one.name), named(&last.name)),
+        }
+    }
+
     /// All that is kept between steps, in the order of the buffers.
     pub(super) fn state(&self, reserved: &[&str]) -> Vec<StateField> {
         let mut names = Names::without(reserved.iter().copied());
@@ -107,9 +127,7 @@ impl<F: Real> Module<'_, F> {
         let mut found = Vec::new();
         for (buffer, spec) in plan.buffers.iter().enumerate() {
             let values: Vec<&str> = spec.values.iter().map(|v| v.name.as_str()).collect();
-            let first = values
-                .first()
-                .map_or("row", |name| name.trim_start_matches("output "));
+            let first = &self.row_name(buffer);
             let mut field = |name: &str, shift, len| {
                 found.push(StateField {
                     name: names.fresh(name),

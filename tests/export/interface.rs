@@ -374,3 +374,42 @@ fn programs_that_need_later_steps_or_directions_are_refused() {
         "{error}"
     );
 }
+
+/// Code for a microcontroller is small.
+#[test]
+fn the_gradient_of_a_gru_has_less_than_24_kilobytes_of_code() {
+    if !compilers().contains(&"gcc") || Command::new("size").arg("--version").output().is_err() {
+        return;
+    }
+    let r = named("gru_reset_after");
+    let gradient = r.gradient(Wrt::Parameters).unwrap();
+    let program = gradient
+        .compile::<f64>(&[("H", 16), ("K", 4), ("O", 3)])
+        .unwrap();
+    let function = Function::Whole("gradient".into());
+    let exported = program.export(Language::C, "gru", &function).unwrap();
+    let folder = Folder::new("size");
+    folder.write(&exported);
+    for options in ["-Os", "-O2"] {
+        let object = folder.0.join("gru.o");
+        let mut command = Command::new("gcc");
+        command
+            .args(STRICT)
+            .arg(options)
+            .arg("-c")
+            .arg(folder.0.join("gru.c"));
+        succeed(command.arg("-o").arg(&object), "compilation");
+        let text = succeed(Command::new("size").arg(&object), "size");
+        let text = String::from_utf8(text).unwrap();
+        let bytes: usize = text
+            .lines()
+            .nth(1)
+            .unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(bytes < 24 * 1024, "{options}: {text}");
+    }
+}

@@ -128,3 +128,28 @@ fn every_op_agrees_with_the_engine() {
         );
     }
 }
+
+/// The gradient so far, with traces, of the recurrences that keep their entries apart.
+#[test]
+fn online_gradients_agree_with_the_engine() {
+    let mut compared = Vec::new();
+    for compiler in compilers() {
+        compared.clear();
+        for (name, r) in all(true) {
+            let Ok(online) = r.online_gradient(Wrt::Parameters) else {
+                continue;
+            };
+            let (params, batch) = data_of(&name, &r, &[5], 7);
+            let program = online.compile::<f64>(&sizes(&online)).unwrap();
+            let expected = outputs_of(&program, &program.evaluate(&params, &batch).unwrap());
+            let title = format!("{name}-online");
+            if let Ok(found) =
+                run_by_steps((&program, &["-O1"]), (&params, &batch), compiler, &title)
+            {
+                assert_close(&found, &expected, 1e-13, &title);
+                compared.push(name);
+            }
+        }
+        assert!(compared.len() > 2, "compared: {compared:?}");
+    }
+}

@@ -7,7 +7,7 @@ use super::{line, reserved};
 use crate::exec::Real;
 use crate::export::memory::{Array, Home, Place};
 use crate::export::module::{Module, StateField};
-use crate::export::names::{Names, identifier};
+use crate::export::names::Names;
 use crate::export::record::Record;
 use crate::export::tree::Tree;
 use crate::plan::Operand;
@@ -64,19 +64,8 @@ impl<'m, F: Real> Body<'m, F> {
         {
             known.insert(Key::Leaf(field.index), names.fresh(&field.name));
         }
-        let leaves: Vec<&str> = module
-            .program
-            .recurrence()
-            .tape()
-            .leaves()
-            .iter()
-            .map(|l| l.name())
-            .collect();
         for field in &records.results.fields {
-            let name = match leaves.contains(&&*field.name) {
-                true => format!("d_{}", field.name),
-                false => field.name.clone(),
-            };
+            let name = module.value_name(&format!("output {}", field.name));
             known.insert(Key::Result(field.index), names.fresh(&name));
         }
         for (buffer, spec) in module.plan().buffers.iter().enumerate() {
@@ -86,7 +75,7 @@ impl<'m, F: Real> Body<'m, F> {
                     value,
                     shift: 0,
                 };
-                known.insert(key, names.fresh(&bare(&v.name)));
+                known.insert(key, names.fresh(&module.value_name(&v.name)));
             }
         }
         let loops = ["j", "k", "l"].map(|name| names.fresh(name));
@@ -423,11 +412,7 @@ impl<'m, F: Real> Body<'m, F> {
         };
         let name = match &spec.values[..] {
             [one] if one.len == spec.width => self.known[&first].clone(),
-            [one, .., last] => {
-                let names = [one, last].map(|v| identifier(&bare(&v.name)));
-                self.names.fresh(&format!("{}_to_{}", names[0], names[1]))
-            }
-            _ => self.names.fresh("row"),
+            _ => self.names.fresh(&self.module.row_name(buffer)),
         };
         self.known.insert(key, name.clone());
         name
@@ -451,11 +436,6 @@ impl<'m, F: Real> Body<'m, F> {
         self.known.insert(key, name.clone());
         name
     }
-}
-
-/// The name of a value without the word for an output.
-fn bare(name: &str) -> String {
-    name.trim_start_matches("output ").into()
 }
 
 fn field_of<'r>(record: &'r Record, place: &Place) -> &'r crate::export::record::Field {

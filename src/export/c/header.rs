@@ -193,10 +193,17 @@ fn state<F: Real>(module: &Module<'_, F>) -> String {
             &mut text,
             0,
             &format!(
-                "\n/* The outputs that do not vary with the step, as if the sequence ended here: {} numbers. */\nint {name}_results({name}_state *state, double *outputs);\n",
+                "\n/* The outputs that do not vary with the step, as if the sequence ended here: {} numbers. */\nint {name}_results({name}_state *state, double *outputs);\n\n/* The same of the steps since the last call; then sums over steps begin again. */\nint {name}_take({name}_state *state, double *outputs);\n",
                 records.results.len
             ),
         );
     }
+    line(
+        &mut text,
+        0,
+        &format!(
+            "\n/* Takes over changed parameters: computes again what depends on nothing else. */\nint {name}_renew({name}_state *state);\n"
+        ),
+    );
     text
 }

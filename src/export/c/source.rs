@@ -17,6 +17,7 @@ pub(super) fn source<F: Real>(module: &Module<'_, F>) -> String {
             start(module),
             step(module),
             results(module),
+            renew(module),
         ]
         .concat(),
         false => [is_valid(module), whole(module)].concat(),
@@ -358,5 +359,25 @@ fn results<F: Real>(module: &Module<'_, F>) -> String {
     body.copy_results();
     body.return_if_finite(&len.to_string());
     let signature = format!("int {name}_results({name}_state *state, double *outputs)");
-    format!("\n{}", function(&signature, &[], &body.finish()))
+    let results = function(&signature, &[], &body.finish());
+    let mut body = Body::new(module);
+    body.line(&format!("const int code = {name}_results(state, outputs);"));
+    body.clear_sums();
+    body.line("return code;");
+    let signature = format!("int {name}_take({name}_state *state, double *outputs)");
+    let take = function(&signature, &[], &body.finish());
+    format!("\n{results}\n{take}")
+}
+
+fn renew<F: Real>(module: &Module<'_, F>) -> String {
+    let (name, upper) = (&module.name, module.upper());
+    let mut body = Body::new(module);
+    let all = conditions(&module.records.params, "state->params");
+    if !all.is_empty() {
+        body.refuse_if(&format!("!({})", all.join(" && ")), "BAD_PARAMETER");
+    }
+    body.once(0);
+    body.line(&format!("return {upper}_OK;"));
+    let signature = format!("int {name}_renew({name}_state *state)");
+    format!("\n{}", function(&signature, &["state"], &body.finish()))
 }
