@@ -156,3 +156,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/long-sequences.md")]
 struct LongSequences;
+
+/// The examples of a page, as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/flow.md")]
+struct FlowPage;

@@ -63,7 +63,8 @@ pub struct Gate {
     pub bias_mean: Option<f64>,
     /// The mean of its entries.
     pub mean: f64,
-    /// The geometric mean of the factors of a step: over many steps, the gate keeps this share at each of them.
+    /// The geometric mean over steps and samples of the unit with the largest one: over many steps, the most open unit
+    /// keeps this share at each of them.
     pub factor: f64,
 }
 
@@ -215,7 +216,7 @@ impl Recurrence {
             bias: gate.bias.clone(),
             bias_mean: bias.and_then(|array| array.mean()),
             mean: mean(array, lengths, |x| x),
-            factor: mean(array, lengths, |x| x.abs().ln()).exp(),
+            factor: most_open(array, lengths),
         })
     }
 }
@@ -277,18 +278,30 @@ fn each_step(array: &ArrayD<f64>, lengths: &[usize], mut act: impl FnMut(f64)) {
     }
 }
 
+/// The largest geometric mean of a unit over the steps of all samples.
+fn most_open(array: &ArrayD<f64>, lengths: &[usize]) -> f64 {
+    let size: usize = array.shape().iter().skip(2).product::<usize>().max(1);
+    let mut logs = vec![0.0; size];
+    let mut at = 0;
+    each_step(array, lengths, |x| {
+        logs[at % size] += x.abs().ln();
+        at += 1;
+    });
+    let rows = at / size;
+    let largest = logs.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    (largest / rows.max(1) as f64).exp()
+}
+
 /// The share of entries that are zero at all steps of all samples.
 fn dead(array: &ArrayD<f64>, lengths: &[usize]) -> f64 {
-    let size: usize = array.shape().iter().skip(2).product();
+    let size: usize = array.shape().iter().skip(2).product::<usize>().max(1);
     let mut alive = vec![false; size];
     let mut at = 0;
     each_step(array, lengths, |x| {
-        if let Some(alive) = alive.get_mut(at % size.max(1)) {
-            *alive |= x != 0.0;
-        }
+        alive[at % size] |= x != 0.0;
         at += 1;
     });
-    alive.iter().filter(|alive| !**alive).count() as f64 / size.max(1) as f64
+    alive.iter().filter(|alive| !**alive).count() as f64 / size as f64
 }
 
 /// The norm at each step.

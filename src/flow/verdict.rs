@@ -257,21 +257,30 @@ impl Story {
                 factor,
             } => {
                 let lag = self.lags.lost_after(LOST).unwrap_or(0);
-                let (alone, whole) = (
-                    factor.powf(lag as f64),
-                    self.lags.at(lag).map_or(0.0, |bin| bin.arrival),
-                );
+                let alone = factor.powf(lag as f64);
+                let whole = self.lags.at(lag).map_or(0.0, |bin| bin.arrival);
                 let (f, power, rest) = (number(*factor), number(alone), number(whole));
-                match is_en {
+                let found = self.gates.iter().find(|g| g.gate == *gate);
+                let bias = found.and_then(|g| g.bias.as_ref());
+                let mut said = match is_en {
                     true => format!(
-                        "The gate `{gate}` of `{state}` keeps a factor of {f} at each step, {f}^{lag} = {power}; with all other \
-                         paths {rest} arrives. Remedy: open the gate, by a larger bias at the start."
+                        "The most open unit of the gate `{gate}` of `{state}` keeps a factor of {f} at each step, \
+                         {f}^{lag} = {power}; with all other paths {rest} arrives."
                     ),
                     false => format!(
-                        "`{state}` 的门 `{gate}` 每步保留 {f} 倍，{f}^{lag} = {power}；加上其余路径，共传回 {rest}。\
-                         办法：增大门的初始偏置，让门打开。"
+                        "`{state}` 的门 `{gate}` 中开得最大的单元每步保留 {f} 倍，{f}^{lag} = {power}；加上其余路径，\
+                         共传回 {rest}。"
                     ),
+                };
+                if let Some(bias) = bias {
+                    said += &match is_en {
+                        true => {
+                            format!(" Remedy: open the gate, by a larger `{bias}` at the start.")
+                        }
+                        false => format!("办法：增大 `{bias}` 的初值，让门打开。"),
+                    };
                 }
+                said
             }
             Cause::ZeroBias { gate, bias, mean } => match is_en {
                 true => format!(
@@ -419,9 +428,11 @@ fn open(gate: &Gate, lang: Lang) -> String {
     let (mean, factor) = (number(*mean), number(*factor));
     match lang {
         Lang::En => format!(
-            "The gate `{gate}` of `{state}` averages {mean} and keeps a factor of {factor} at each step."
+            "The gate `{gate}` of `{state}` averages {mean}; its most open unit keeps a factor of {factor} at each step."
         ),
-        Lang::Zh => format!("`{state}` 的门 `{gate}` 平均为 {mean}，每步保留 {factor} 倍。"),
+        Lang::Zh => format!(
+            "`{state}` 的门 `{gate}` 平均为 {mean}，其中开得最大的单元每步保留 {factor} 倍。"
+        ),
     }
 }
 

@@ -101,7 +101,7 @@ fn a_closed_gate() {
     assert_eq!((&**state, &**gate), ("c", "f"));
     assert!((factor - 0.05).abs() < 0.03, "{factor}");
     assert!(
-        told(&story).contains("The gate `f` of `c` keeps a factor of"),
+        told(&story).contains("The most open unit of the gate `f` of `c` keeps a factor of"),
         "{}",
         told(&story)
     );
@@ -115,7 +115,9 @@ fn an_open_gate() {
     assert!(!story.vanishes() && !story.explodes(), "{}", told(&story));
     let text = told(&story);
     assert!(
-        text.contains("The gate `f` of `c` averages 1.00 and keeps a factor of 1.00"),
+        text.contains(
+            "The gate `f` of `c` averages 1.00; its most open unit keeps a factor of 1.00"
+        ),
         "{text}"
     );
 }

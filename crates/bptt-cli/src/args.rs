@@ -123,6 +123,12 @@ describes both, and has a program to start from.")]
   bptt derive gru --lang zh --format html --out gru.html
   bptt derive rnn --data data.npz --params rnn.npz --format html --out rnn.html")]
     Derive(Derive),
+    /// Tell how far a gradient comes back in time, why, and what helps
+    #[command(after_help = "Examples:
+  bptt flow garch11 --data returns.npz
+  bptt flow cell.rec --data data.npz --params fitted.npz --truncate 50
+  bptt flow lstm --data data.npz --dims H=8 --lang zh")]
+    Flow(Flow),
     /// Create a commented file for your own recurrence
     #[command(after_help = "Example:
   bptt new cell.rec")]
@@ -168,9 +174,9 @@ impl Command {
     pub(crate) fn files(&self) -> (&[PathBuf], Option<&Reading>, Option<&Path>) {
         let (data, reading, params) = match self {
             Self::Check(c) => (&c.data, &c.reading, &c.params),
-            Self::Grad(Grad { on, .. }) | Self::Run(Run { on, .. }) => {
-                (&on.data, &on.reading, &on.params)
-            }
+            Self::Grad(Grad { on, .. })
+            | Self::Run(Run { on, .. })
+            | Self::Flow(Flow { on, .. }) => (&on.data, &on.reading, &on.params),
             Self::Fit(c) => (&c.data, &c.reading, &c.params),
             Self::Derive(c) => (&c.data, &c.reading, &c.params),
             Self::Convert(c) => return (&[], None, Some(&c.params)),
@@ -216,6 +222,21 @@ impl Data {
             absent,
         }
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Flow {
+    #[command(flatten)]
+    pub(crate) on: Data,
+    /// Number of steps back that are told apart; the steps beyond them count together
+    #[arg(long, value_name = "N", default_value_t = bptt::flow::LAGS, value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) lags: usize,
+    /// Tell what truncation after this number of steps leaves out
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) truncate: Option<usize>,
+    /// Language of the verdict: English or Chinese
+    #[arg(long, default_value = "en", value_parser = choice(Lang::ALL, Lang::code))]
+    pub(crate) lang: Lang,
 }
 
 #[derive(Args, Debug)]

@@ -16,6 +16,7 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Certify(args) => &args.dims,
         Command::Grad(args) => &args.on.dims,
         Command::Run(args) => &args.on.dims,
+        Command::Flow(args) => &args.on.dims,
         Command::Fit(args) => &args.dims,
         Command::Show(args) => &args.dims,
         Command::Derive(args) => &args.dims,
@@ -62,6 +63,11 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
                 )
             }),
             false => None,
+        }
+        .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
+        Command::Flow(args) => match args.on.dtype {
+            Dtype::F32 => without_effect("dtype", "with `bptt flow`, which computes in f64"),
+            Dtype::F64 => None,
         }
         .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
         Command::Derive(args) => match args.format {

@@ -11,6 +11,7 @@ mod derive;
 mod engine;
 mod export;
 mod fit;
+mod flow;
 mod grad;
 mod import;
 mod input;
@@ -175,6 +176,7 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
         Some(Command::Derive(args)) => derive::run(args, report)?,
         Some(Command::New(args)) => new::run(args, report)?,
         Some(Command::Convert(args)) => convert::run(args, report)?,
+        Some(Command::Flow(args)) => flow::run(args, report)?,
         Some(Command::Export(args)) => export::run(args, report)?,
         Some(Command::Import(args)) => import::run(args, report)?,
         Some(Command::Vectors(args)) => vectors::run(args, report)?,

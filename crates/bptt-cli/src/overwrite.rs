@@ -70,6 +70,7 @@ fn output(command: &Command) -> Option<&Path> {
         Command::New(_)
         | Command::Check(_)
         | Command::Certify(_)
+        | Command::Flow(_)
         | Command::Import(_)
         | Command::Completions { .. } => None,
     }
@@ -89,6 +90,7 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
         Command::New(_)
         | Command::Check(_)
         | Command::Certify(_)
+        | Command::Flow(_)
         | Command::Import(_)
         | Command::Completions { .. } => (None, None, false),
     };

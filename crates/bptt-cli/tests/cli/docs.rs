@@ -130,10 +130,11 @@ fn run_page(name: &str) -> usize {
 /// The pages with `bptt` commands, and the number of commands on each.
 pub(crate) const PAGES: &[(&str, usize)] = &[
     ("README.md", 3),
-    ("docs/cli.md", 39),
+    ("docs/cli.md", 40),
     ("docs/data.md", 8),
     ("docs/derivation.md", 6),
     ("docs/export.md", 4),
+    ("docs/flow.md", 3),
     ("docs/property-tests.md", 3),
     ("docs/test-vectors.md", 2),
     ("docs/tutorial.md", 14),
@@ -162,6 +163,11 @@ fn the_page_on_derivations_runs() {
 #[test]
 fn the_page_on_exports_runs() {
     run_listed("docs/export.md");
+}
+
+#[test]
+fn the_page_on_the_flow_of_gradients_runs() {
+    run_listed("docs/flow.md");
 }
 
 #[test]

@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "derive rnn",
     "derive rnn --format json",
     "derive rnn -o rnn.txt",
+    "flow garch11 -d RETURNS --lags 30 --truncate 5",
     "new NEW",
     "convert characters -p c.npz -o c.safetensors",
     "import model.npz --nonlinearity tanh -o imported-NEW --params w.npz",
