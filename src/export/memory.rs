@@ -156,11 +156,9 @@ impl Memory {
                 }
                 let mut entries = o.start..o.start + o.len;
                 let key = (o.buffer, o.shift, index);
-                // Overlapping and adjacent ranges become one.
+                // All ranges become one.
                 self.carried.retain(|c| {
-                    let joins = (c.buffer, c.shift, c.pass) == key
-                        && c.entries.start <= entries.end
-                        && entries.start <= c.entries.end;
+                    let joins = (c.buffer, c.shift, c.pass) == key;
                     if joins {
                         entries.start = entries.start.min(c.entries.start);
                         entries.end = entries.end.max(c.entries.end);

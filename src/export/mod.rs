@@ -11,13 +11,26 @@
 //! | `tree`, `trace` | expressions; that of a row of the op table |
 //! | `module` | the function without the words of a language |
 //! | `names` | identifiers |
-//! | `c/` | C99 |
+//! | `dialect` | the words of a language inside of functions |
+//! | `body`, `expression` | declarations and names in a function; expressions |
+//! | `instructions`, `phases`, `functions` | from instructions to whole bodies, in any dialect |
+//! | `helpers`, `single` | functions beside the code, if they are called; the same code in `f32` |
+//! | `c/`, `rust/` | C99; Rust without the standard library |
 
+mod body;
 mod c;
+mod dialect;
+mod expression;
+mod functions;
+mod helpers;
+mod instructions;
 mod memory;
 mod module;
 mod names;
+mod phases;
 mod record;
+mod rust;
+mod single;
 mod trace;
 mod tree;
 
@@ -28,6 +41,7 @@ use c::C;
 use memory::Memory;
 use module::Module;
 use record::Records;
+use rust::Rust;
 
 /// The language of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +49,8 @@ use record::Records;
 pub enum Language {
     /// C99, without libraries but that of the language.
     C,
+    /// Rust without the standard library (`#![no_std]`) and without `unsafe`, with the crate `libm`.
+    Rust,
 }
 
 /// The function of an export, which is called `NAME_step` or `NAME_…` after what it computes.
@@ -115,6 +131,7 @@ impl<F: Real> Program<F> {
         self.can_be_exported(to, by_step)?;
         let backend: &dyn Backend<F> = match to {
             Language::C => &C,
+            Language::Rust => &Rust,
         };
         let reserved = backend.reserved();
         let records = Records::of(self, &reserved);
@@ -173,6 +190,7 @@ impl Language {
     const fn name(self) -> &'static str {
         match self {
             Self::C => "C",
+            Self::Rust => "Rust",
         }
     }
 }

@@ -8,3 +8,4 @@ mod compiler;
 mod interface;
 mod library;
 mod random;
+mod rust;

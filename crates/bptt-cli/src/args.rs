@@ -152,7 +152,8 @@ describes both, and has a program to start from.")]
   bptt export lstm --params lstm.npz --out lstm.onnx
   bptt export cell.rec --params cell.npz --to onnx --out cell.onnx
   bptt export cell.rec --params fitted.npz --like model.onnx --out fitted.onnx
-  bptt export gru_reset_after --to c --what gradient --dims H=16,K=4,O=3 --out firmware")]
+  bptt export gru_reset_after --to c --what gradient --dims H=16,K=4,O=3 --out firmware
+  bptt export lstm --to rust --what step --dims H=8,K=3,O=1 --dtype f32 --out src")]
     Export(Export),
     /// Write test vectors: data, loss and derivatives for tests in any language
     #[command(after_help = "Examples:

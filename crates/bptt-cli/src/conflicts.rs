@@ -108,6 +108,10 @@ fn export(args: &Export, without_effect: &dyn Fn(&str, &str) -> Option<String>) 
             &["params", "like"],
             "with --to c: the code takes the parameters as an argument",
         ),
+        Target::Rust => (
+            &["params", "like"],
+            "with --to rust: the code takes the parameters as an argument",
+        ),
     };
     options
         .iter()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bptt::data::{self, Arrays};
 use bptt::export::{Exported, Function, Language};
-use bptt::{Real, Recurrence, Wrt};
+use bptt::{Error, Real, Recurrence, Wrt};
 use serde_json::json;
 
 use crate::args::{Dtype, Export, Target, What};
@@ -13,8 +13,9 @@ use crate::{Failure, cell, input};
 
 pub(crate) fn run(args: &Export, report: &mut Report) -> Result<(), Failure> {
     match (args.to, &args.params) {
-        (Target::C, _) | (_, None) => code(args, report),
         (Target::Onnx, Some(params)) => model(args, params, report),
+        (Target::Rust, _) => code(args, Language::Rust, report),
+        (Target::C | Target::Onnx, _) => code(args, Language::C, report),
     }
 }
 
@@ -42,11 +43,11 @@ fn model(args: &Export, params: &Path, report: &mut Report) -> Result<(), Failur
 }
 
 /// Writes source code. Nothing is written unless all files can be.
-fn code(args: &Export, report: &mut Report) -> Result<(), Failure> {
+fn code(args: &Export, to: Language, report: &mut Report) -> Result<(), Failure> {
     let recurrence = cell::load(&args.cell)?;
     let exported = match args.dtype {
-        Dtype::F64 => exported::<f64>(args, &recurrence)?,
-        Dtype::F32 => exported::<f32>(args, &recurrence)?,
+        Dtype::F64 => exported::<f64>(args, to, &recurrence)?,
+        Dtype::F32 => exported::<f32>(args, to, &recurrence)?,
     };
     let told = |error| format!("--out {}: {error}; give a folder", args.out.display());
     std::fs::create_dir_all(&args.out).map_err(told)?;
@@ -84,7 +85,11 @@ fn code(args: &Export, report: &mut Report) -> Result<(), Failure> {
     Ok(report.wrote(&args.out)?)
 }
 
-fn exported<F: Real>(args: &Export, recurrence: &Recurrence) -> Result<Exported, Failure> {
+fn exported<F: Real>(
+    args: &Export,
+    to: Language,
+    recurrence: &Recurrence,
+) -> Result<Exported, Failure> {
     let derived = match args.what {
         What::Run | What::Step => recurrence.clone(),
         What::Gradient => recurrence.gradient(Wrt::Parameters)?,
@@ -108,7 +113,12 @@ fn exported<F: Real>(args: &Export, recurrence: &Recurrence) -> Result<Exported,
         .into());
     }
     let name = args.name.as_deref().unwrap_or_else(|| recurrence.name());
-    Ok(derived
-        .compile::<F>(&sizes)?
-        .export(Language::C, name, &function)?)
+    let exported = derived.compile::<F>(&sizes)?.export(to, name, &function);
+    exported.map_err(|error| match error {
+        Error::NotCausal { reason, .. } => {
+            let name = recurrence.name();
+            format!("`{name}` cannot run one step at a time: {reason}; give --what run or --what gradient").into()
+        }
+        error => error.into(),
+    })
 }

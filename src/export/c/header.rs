@@ -1,7 +1,8 @@
 //! The header file: the interface, with the order of all data.
 
-use super::{line, reserved};
+use super::reserved;
 use crate::exec::Real;
+use crate::export::body::line;
 use crate::export::module::Module;
 use crate::export::record::Record;
 
@@ -22,18 +23,6 @@ pub(super) const CODES: [(&str, &str); 5] = [
         "an output is not finite; all outputs have been written",
     ),
 ];
-
-impl<F: Real> Module<'_, F> {
-    /// The beginning of constants.
-    pub(super) fn upper(&self) -> String {
-        self.name.to_ascii_uppercase()
-    }
-
-    /// The entries of the workspace that do not grow with the number of steps.
-    pub(super) const fn workspace(&self) -> usize {
-        self.memory.fixed + self.memory.beside
-    }
-}
 
 /// Text that can stand in a comment.
 pub(super) fn comment(text: &str) -> String {

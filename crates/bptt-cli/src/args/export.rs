@@ -44,6 +44,8 @@ pub(crate) enum Target {
     Onnx,
     /// C99: a header and a source file
     C,
+    /// Rust without the standard library: one file, with the crate `libm`
+    Rust,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

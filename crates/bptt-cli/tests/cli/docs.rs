@@ -133,7 +133,7 @@ pub(crate) const PAGES: &[(&str, usize)] = &[
     ("docs/cli.md", 40),
     ("docs/data.md", 8),
     ("docs/derivation.md", 6),
-    ("docs/export.md", 4),
+    ("docs/export.md", 5),
     ("docs/flow.md", 3),
     ("docs/property-tests.md", 3),
     ("docs/test-vectors.md", 2),

@@ -24,6 +24,10 @@ fn options_without_effect_are_refused() {
             "--params has no effect with --to c",
         ),
         (
+            "export lstm --to rust --like m.onnx -o code",
+            "--like has no effect with --to rust",
+        ),
+        (
             "export lstm --to c --dims H=3,H=4 -o code",
             "--dims gives the size H twice",
         ),

@@ -39,6 +39,7 @@ const COMMANDS: &[&str] = &[
     "import model.npz --nonlinearity tanh -o imported-NEW --params w.npz",
     "export rnn -p rnn.npz -o rnn.onnx",
     "export rnn --to c --dims H=2,K=3,O=1 -o code",
+    "export rnn --to rust --what step --dims H=2,K=3,O=1 -o code",
     "vectors garch11 --trials 2 -o v.npz",
     "completions bash",
 ];

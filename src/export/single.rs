@@ -7,12 +7,21 @@ pub(super) const MATH: &[&str] = &[
     "tan", "tanh", "tgamma",
 ];
 
+/// The words of a language that change: the type, the suffix of a constant, the beginning of a call of the library.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Single {
+    pub(super) types: [&'static str; 2],
+    pub(super) suffix: &'static str,
+    pub(super) infinity: &'static str,
+}
+
 /// The code in single precision.
-pub(super) fn in_single_precision(code: &str) -> String {
+pub(super) fn in_single_precision(code: &str, single: Single) -> String {
     let mut out = String::with_capacity(code.len());
     let mut rest = code;
     while let Some(first) = rest.chars().next() {
         let len = match first {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
             '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |at| at + 2),
             '"' => rest[1..].find('"').map_or(rest.len(), |at| at + 2),
             'a'..='z' | 'A'..='Z' | '_' => word(rest),
@@ -21,13 +30,13 @@ pub(super) fn in_single_precision(code: &str) -> String {
         };
         let (token, after) = rest.split_at(len);
         match token {
-            "double" => out.push_str("float"),
+            _ if token == single.types[0] => out.push_str(single.types[1]),
             _ if MATH.contains(&token) && after.starts_with('(') => {
                 out.push_str(token);
                 out.push('f');
             }
             _ if first.is_ascii_digit() && token.contains(['.', 'e']) => {
-                out.push_str(&constant(token));
+                out.push_str(&constant(token, single));
             }
             _ => out.push_str(token),
         }
@@ -52,11 +61,11 @@ fn number(text: &str) -> usize {
 }
 
 /// A constant of the nearest number in single precision.
-fn constant(token: &str) -> String {
+fn constant(token: &str, single: Single) -> String {
     match token.parse::<f64>() {
         #[expect(clippy::cast_possible_truncation, reason = "it is rounded")]
-        Ok(x) if (x as f32).is_finite() => format!("{:?}f", x as f32),
-        Ok(_) => "INFINITY".into(),
+        Ok(x) if (x as f32).is_finite() => format!("{:?}{}", x as f32, single.suffix),
+        Ok(_) => single.infinity.into(),
         Err(_) => token.into(),
     }
 }
@@ -69,6 +78,9 @@ mod tests {
     fn types_constants_and_functions_change() {
         let code = "/* a double: 1.5 */ const double exp2 = exp(x) + 0.1 * 1e-7 - x1[3] + exp; size_t n = 10u;";
         let expected = "/* a double: 1.5 */ const float exp2 = expf(x) + 0.1f * 1e-7f - x1[3] + exp; size_t n = 10u;";
-        assert_eq!(in_single_precision(code), expected);
+        assert_eq!(
+            in_single_precision(code, crate::export::c::SINGLE),
+            expected
+        );
     }
 }

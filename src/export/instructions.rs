@@ -1,9 +1,9 @@
-//! The instructions of a plan as C.
+//! The instructions of a plan, as calls of helpers and loops.
 
-use super::function::{Body, sum, times};
+use super::body::{Body, sum, times};
+use super::module::part_of;
+use super::tree::Line;
 use crate::exec::Real;
-use crate::export::module::part_of;
-use crate::export::tree::Line;
 use crate::op::{Axis, Contract, Dense, Edge, Extent, Move, Over, Reduce, Strides};
 use crate::plan::{self, Instruction, Operand};
 
@@ -45,8 +45,8 @@ impl<F: Real> Body<'_, F> {
                     match len {
                         1 => {
                             let (to, from) = (self.module.place(&out), self.module.place(&from));
-                            let (to, from) = (self.entry(&to, None), self.entry(&from, None));
-                            self.line(&format!("{to} += {from};"));
+                            let value = self.read(&from, None);
+                            self.write(&to, None, &value, true);
                         }
                         _ => {
                             let (to, from) = (self.pointer(&out, 0), self.pointer(&from, 0));
@@ -61,22 +61,18 @@ impl<F: Real> Body<'_, F> {
                 moved,
                 class,
             } => {
-                self.with_class(class.as_ref(), |body| body.moved(out, from, moved, "+="));
+                self.with_class(class.as_ref(), |body| body.moved(out, from, moved, true));
             }
             // There is one sample.
             Instruction::Pool { out, from } => self.copy(out, from),
             Instruction::Pick { out, from, edge } => match self.edge(*edge) {
-                Some(condition) => {
-                    self.block(&format!("if ({condition})"), |body| body.copy(out, from));
-                }
+                Some(condition) => self.block(&condition, |body| body.copy(out, from)),
                 None => self.copy(out, from),
             },
             Instruction::Impulse { out, from, edge } => {
                 self.clear(out);
                 match self.edge(*edge) {
-                    Some(condition) => {
-                        self.block(&format!("if ({condition})"), |body| body.copy(out, from));
-                    }
+                    Some(condition) => self.block(&condition, |body| body.copy(out, from)),
                     None => self.copy(out, from),
                 }
             }
@@ -92,7 +88,7 @@ impl<F: Real> Body<'_, F> {
                 }
                 self.with_class(class.as_ref(), |body| {
                     for (moved, from) in moves {
-                        body.moved(out, from, moved, "=");
+                        body.moved(out, from, moved, false);
                     }
                 });
             }
@@ -121,7 +117,7 @@ impl<F: Real> Body<'_, F> {
             (1, false) => (None, None),
             (1, true) => (Some(String::new()), None),
             (len, _) => {
-                let opening = format!("for (size_t {index} = 0; {index} < {len}; {index}++)");
+                let opening = self.words.over(&index, &len.to_string(), true);
                 (Some(opening), Some(index.as_str()))
             }
         };
@@ -133,8 +129,8 @@ impl<F: Real> Body<'_, F> {
                         body.declare_local(*number, &value);
                     }
                     Line::Store(place, value) => {
-                        let (value, to) = (body.expression(value, index), body.entry(place, index));
-                        body.line(&format!("{to} = {value};"));
+                        let value = body.expression(value, index);
+                        body.write(place, index, &value, false);
                     }
                 }
             }
@@ -190,13 +186,14 @@ impl<F: Real> Body<'_, F> {
 
     /// The condition for a step to be at an edge; `None` if it always is.
     fn edge(&self, edge: Edge) -> Option<String> {
-        match (edge, self.module.by_step) {
-            (Edge::First, false) => Some(format!("{} == 0", self.step)),
-            (Edge::First, true) => Some("state->steps == 0".into()),
-            (Edge::Last, false) => Some(format!("{} + 1 == steps", self.step)),
+        let condition = match (edge, self.module.by_step) {
+            (Edge::First, false) => format!("{} == 0", self.step),
+            (Edge::First, true) => self.words.is_first().into(),
+            (Edge::Last, false) => format!("{} + 1 == steps", self.step),
             // As if the sequence ended here.
-            (Edge::Last, true) => None,
-        }
+            (Edge::Last, true) => return None,
+        };
+        Some(self.words.if_so(&condition))
     }
 
     /// Adds lines that use the number of a class.
@@ -205,28 +202,25 @@ impl<F: Real> Body<'_, F> {
             return inner(self);
         };
         let place = self.module.place(class);
-        let entry = self.entry(&place, None);
+        let entry = self.read(&place, None);
         let leaf = self.module.leaf(class);
         let field = leaf.and_then(|leaf| self.module.records.inputs.field(leaf));
         let is_masked = leaf.is_some_and(|leaf| self.module.is_masked(leaf));
-        let value = match field.and_then(|f| f.classes).filter(|_| is_masked) {
-            Some(classes) => format!("class_or_zero({entry}, {classes}.0)"),
-            None => format!("(size_t){entry}"),
-        };
-        let chosen = self.chosen.clone();
+        let masked = field.and_then(|f| f.classes).filter(|_| is_masked);
+        let chosen = self.words.class(&self.chosen, &entry, masked);
         self.block("", |body| {
-            body.line(&format!("const size_t {chosen} = {value};"));
+            body.line(&chosen);
             inner(body);
         });
     }
 
-    fn moved(&mut self, out: &Operand, from: &Operand, moved: &Move, sign: &str) {
+    fn moved(&mut self, out: &Operand, from: &Operand, moved: &Move, adds: bool) {
         if is_copy(moved) {
             let (to, x) = (
                 self.pointer(out, moved.to.start),
                 self.pointer(from, moved.from.start),
             );
-            let name = if sign == "=" { "copy" } else { "add" };
+            let name = if adds { "add" } else { "copy" };
             return self.line(&format!("{name}({to}, {x}, {});", moved.extent[0]));
         }
         let [i, j, _] = self.loops.clone();
@@ -245,18 +239,17 @@ impl<F: Real> Body<'_, F> {
         };
         let (to, x) = (index(&moved.to), index(&moved.from));
         let (out, from) = (self.module.place(out), self.module.place(from));
-        let (out, from) = (self.entry(&out, Some(&to)), self.entry(&from, Some(&x)));
-        let text = format!("{out} {sign} {from};");
-        self.over(&[(&i, rows), (&j, columns)], |body| body.line(&text));
+        let value = self.read(&from, Some(&x));
+        self.over(&[(&i, rows), (&j, columns)], |body| {
+            body.write(&out, Some(&to), &value, adds);
+        });
     }
 
     /// Adds loops over several indices; those with one value are left out.
     fn over(&mut self, indices: &[(&str, usize)], inner: impl FnOnce(&mut Self)) {
         let several: Vec<_> = indices.iter().filter(|(_, n)| *n != 1).collect();
         for (index, n) in &several {
-            self.open(&format!(
-                "for (size_t {index} = 0; {index} < {n}; {index}++)"
-            ));
+            self.open(&self.words.over(index, &n.to_string(), true));
         }
         inner(self);
         several.iter().for_each(|_| self.close());
@@ -267,7 +260,7 @@ impl<F: Real> Body<'_, F> {
         let Contract { m, k, n, .. } = *contract;
         let mut factor = |operand: Option<&Operand>, terms: [String; 2]| {
             let place = self.module.place(operand?);
-            Some(self.entry(&place, Some(&sum(&terms))))
+            Some(self.read(&place, Some(&sum(&terms))))
         };
         let along = |index: &str, count: usize, stride: usize| match count {
             1 => String::new(),
@@ -289,12 +282,13 @@ impl<F: Real> Body<'_, F> {
         };
         let place = self.module.place(out);
         let to = sum(&[along(&i, m, n), along(&j, n, 1)]);
-        let to = self.entry(&place, Some(&to));
         self.over(&[(&i, m), (&j, n)], |body| match k {
-            1 => body.line(&format!("{to} = {term};")),
+            1 => body.write(&place, Some(&to), &term, false),
             _ => {
-                body.line(&format!("{to} = 0.0;"));
-                body.over(&[(&l, k)], |body| body.line(&format!("{to} += {term};")));
+                body.write(&place, Some(&to), "0.0", false);
+                body.over(&[(&l, k)], |body| {
+                    body.write(&place, Some(&to), &term, true);
+                });
             }
         });
     }
@@ -305,12 +299,12 @@ impl<F: Real> Body<'_, F> {
         };
         let (to, x) = (self.pointer(out, 0), self.pointer(first, 0));
         let n = *rows;
-        let [factors, order] = self.scratch.clone();
         let factored = |body: &mut Self, call: String| {
             body.block("", |body| {
-                body.line(&format!("double {factors}[{}];", n * n));
-                body.line(&format!("size_t {order}[{n}];"));
-                body.line(&format!("{call}, {factors}, {order});"));
+                let [factors, order] = &body.scratch;
+                let call = format!("{call}, {factors}, {order});");
+                body.line(&body.words.factors(&body.scratch, n));
+                body.line(&call);
             });
         };
         match op {
@@ -366,14 +360,14 @@ impl<F: Real> Body<'_, F> {
             Axis::Columns => (rows, columns, 1, columns),
         };
         let index = self.loops[0].clone();
-        let (to, x) = (self.pointer(out, 0), self.pointer(from, 0));
-        let later = |pointer: &str, distance: usize| match count {
-            1 => pointer.to_owned(),
-            _ => format!("{pointer} + {}", times(&index, distance)),
+        let mut later = |operand: &Operand, distance: usize| {
+            let place = self.module.place(operand);
+            let along = if count == 1 { 0 } else { distance };
+            self.pointer_along(&place, &times(&index, along))
         };
         let (to, x) = (
-            later(&to, if is_one { 1 } else { distance }),
-            later(&x, distance),
+            later(out, if is_one { 1 } else { distance }),
+            later(from, distance),
         );
         self.over(&[(&index, count)], |body| {
             body.line(&format!("{name}({to}, {x}, {len}, {step});"));

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::text::expression;
-use super::{line, reserved};
+use super::dialect::Dialect;
+use super::expression::expression;
+use super::memory::{Array, Home, Place};
+use super::module::{Module, StateField};
+use super::names::Names;
+use super::record::{Field, Record};
+use super::tree::Tree;
 use crate::exec::Real;
-use crate::export::memory::{Array, Home, Place};
-use crate::export::module::{Module, StateField};
-use crate::export::names::Names;
-use crate::export::record::Record;
-use crate::export::tree::Tree;
 use crate::plan::Operand;
 
 /// Something with a name in a function.
@@ -37,6 +37,7 @@ type Declared = BTreeMap<(u8, Key), String>;
 
 pub(super) struct Body<'m, F: Real> {
     pub(super) module: &'m Module<'m, F>,
+    pub(super) words: &'m dyn Dialect,
     names: Names,
     known: HashMap<Key, String>,
     /// The declarations of the function, and those of the current loop over steps.
@@ -54,8 +55,8 @@ pub(super) struct Body<'m, F: Real> {
 }
 
 impl<'m, F: Real> Body<'m, F> {
-    pub(super) fn new(module: &'m Module<'m, F>) -> Self {
-        let mut names = Names::without(reserved());
+    pub(super) fn new(module: &'m Module<'m, F>, words: &'m dyn Dialect) -> Self {
+        let mut names = Names::without(words.reserved());
         let mut known = HashMap::new();
         let records = &module.records;
         for field in [&records.params, &records.starts, &records.inputs]
@@ -90,6 +91,7 @@ impl<'m, F: Real> Body<'m, F> {
             .map_or("local".into(), String::from);
         Self {
             module,
+            words,
             known,
             outside: BTreeMap::new(),
             inside: BTreeMap::new(),
@@ -100,7 +102,7 @@ impl<'m, F: Real> Body<'m, F> {
             chosen: names.fresh("chosen"),
             scratch: ["factors", "order"].map(|name| names.fresh(name)),
             local,
-            state: module.state(&reserved()),
+            state: module.state(&words.reserved()),
             names,
         }
     }
@@ -145,7 +147,9 @@ impl<'m, F: Real> Body<'m, F> {
                 self.module.records.inputs.len,
             );
             let at = sum(&[starts.to_string(), times(&self.step, len)]);
-            self.line(&format!("const double *const input = inputs + {at};"));
+            let from = self.words.from("inputs", Some(&at));
+            let input = self.words.alias("input", &from, true);
+            self.line(&input);
         }
         declared.values().for_each(|text| self.line(text));
         self.text.push_str(&found);
@@ -178,24 +182,29 @@ impl<'m, F: Real> Body<'m, F> {
     pub(super) fn expression(&mut self, tree: &Tree, index: Option<&str>) -> String {
         let local = format!("{}{{}}", self.local);
         let local = |i: usize| local.replace("{}", &(i + 1).to_string());
+        let words = self.words;
         let mut entry =
-            |place: &Place, spread: bool| self.entry(place, if spread { None } else { index });
-        expression(tree, &mut entry, &local)
+            |place: &Place, spread: bool| self.read(place, if spread { None } else { index });
+        expression(tree, words, &mut entry, &local)
     }
 
     pub(super) fn declare_local(&mut self, index: usize, value: &str) {
         let name = self.local(index);
-        self.line(&format!("const double {name} = {value};"));
+        let declared = self.words.local(&name, value);
+        self.line(&declared);
     }
 
     /// An entry of a place; without an index, the first.
-    pub(super) fn entry(&mut self, place: &Place, index: Option<&str>) -> String {
+    pub(super) fn read(&mut self, place: &Place, index: Option<&str>) -> String {
         let (name, at) = self.named(place);
-        match (index, at) {
-            (None, at) => format!("{name}[{at}]"),
-            (Some(index), 0) => format!("{name}[{index}]"),
-            (Some(index), at) => format!("{name}[{at} + {index}]"),
-        }
+        self.words.read(&name, &shifted(at, index))
+    }
+
+    /// Adds a line that sets an entry of a place, or adds to it.
+    pub(super) fn write(&mut self, place: &Place, index: Option<&str>, value: &str, adds: bool) {
+        let (name, at) = self.named(place);
+        let text = self.words.write(&name, &shifted(at, index), value, adds);
+        self.line(&text);
     }
 
     /// A pointer to the first entry of an operand, some entries later.
@@ -205,11 +214,22 @@ impl<'m, F: Real> Body<'m, F> {
     }
 
     pub(super) fn pointer_to(&mut self, place: &Place, later: usize) -> String {
+        self.pointer_along(place, &later.to_string())
+    }
+
+    /// The same at a distance that is an expression.
+    pub(super) fn pointer_along(&mut self, place: &Place, later: &str) -> String {
         let (name, at) = self.named(place);
-        match at + later {
-            0 => name,
-            at => format!("{name} + {at}"),
-        }
+        self.later(&name, &sum(&[at.to_string(), later.into()]))
+    }
+
+    /// The entries of an array from an index on.
+    pub(super) fn later(&self, base: &str, at: &str) -> String {
+        self.words.from(base, (at != "0").then_some(at))
+    }
+
+    fn alias(&self, name: &str, base: &str, at: &str, is_input: bool) -> String {
+        self.words.alias(name, &self.later(base, at), is_input)
     }
 
     /// The name of the array of a place, and the index of its first entry there.
@@ -223,7 +243,7 @@ impl<'m, F: Real> Body<'m, F> {
                 let field = field_of(&records.results, place);
                 let key = Key::Result(field.index);
                 let (name, start) = (self.known[&key].clone(), field.start);
-                let text = format!("double *const {name} = {};", plus("outputs", start));
+                let text = self.alias(&name, "outputs", &start.to_string(), false);
                 self.outside.insert((2, key), text);
                 (name, place.start - start)
             }
@@ -239,18 +259,18 @@ impl<'m, F: Real> Body<'m, F> {
         );
         let is_inside = base == "input";
         let base = match (self.module.by_step, base) {
-            (true, "params") => "state->params",
-            (true, "inputs") => "state->inputs",
-            (true, _) => "inputs",
-            (false, base) => base,
+            (true, "params" | "inputs") => self.words.state(base),
+            (true, _) => "inputs".into(),
+            (false, base) => base.into(),
         };
-        let from = plus(base, field.start);
+        let at = field.start.to_string();
         let text = match is_inside && self.module.is_masked(field.index) {
             true => {
-                let len = field.len;
-                format!("double {name}[{len}];\ncopy_finite({name}, {from}, {len});")
+                let (len, from) = (field.len, self.later(&base, &at));
+                let array = self.words.array(&name, len);
+                format!("{array}\ncopy_finite({name}, {from}, {len});")
             }
-            false => format!("const double *const {name} = {from};"),
+            false => self.alias(&name, &base, &at, true),
         };
         let declared = if is_inside {
             &mut self.inside
@@ -298,10 +318,8 @@ impl<'m, F: Real> Body<'m, F> {
                     },
                     shift,
                 );
-                let text = format!(
-                    "double *const {name} = {};",
-                    plus(&row, start - entries.start)
-                );
+                let at = (start - entries.start).to_string();
+                let text = self.alias(&name, &row, &at, false);
                 let is_kept = matches!(module.memory.homes[buffer], Home::Kept { .. });
                 let declared = if is_kept {
                     &mut self.inside
@@ -325,16 +343,12 @@ impl<'m, F: Real> Body<'m, F> {
         let name = self.shifted(key, Key::Row { buffer, shift: 0 }, shift);
         let (home, carried) = (&module.memory.homes[buffer], module.carried(buffer, shift));
         let own = |at: usize, field: &str| match module.by_step {
-            true => format!("double *const {name} = state->{field};"),
-            false => format!("double *const {name} = {};", plus("workspace", at)),
+            true => self.alias(&name, &self.words.state(field), "0", false),
+            false => self.alias(&name, "workspace", &at.to_string(), false),
         };
         let (rank, is_inside, text) = match (home, carried) {
             (_, Some(carried)) => match carried.at {
-                None => (
-                    0,
-                    false,
-                    format!("double {name}[{}];", carried.entries.len()),
-                ),
+                None => (0, false, self.words.array(&name, carried.entries.len())),
                 Some(at) => (1, false, own(at, &self.state_field(buffer, shift))),
             },
             (Home::Fixed(at) | Home::Step { at: Some(at) }, _) => {
@@ -344,9 +358,9 @@ impl<'m, F: Real> Body<'m, F> {
                 let rows = self.rows(buffer);
                 let step = shifted_step(&self.step, *before as isize + isize::from(shift));
                 let at = times(&step, spec.width);
-                (2, true, format!("double *const {name} = {rows} + {at};"))
+                (2, true, self.alias(&name, &rows, &at, false))
             }
-            _ => (0, false, format!("double {name}[{}];", spec.width)),
+            _ => (0, false, self.words.array(&name, spec.width)),
         };
         let declared = if is_inside {
             &mut self.inside
@@ -379,7 +393,7 @@ impl<'m, F: Real> Body<'m, F> {
             (memory.fixed + beside).to_string(),
             times("steps", per_step),
         ]);
-        let text = format!("double *const {name} = workspace + {at};");
+        let text = self.alias(&name, "workspace", &at, false);
         self.outside.insert((1, key), text);
         name
     }
@@ -395,7 +409,7 @@ impl<'m, F: Real> Body<'m, F> {
             true => String::new(),
             false => times(&shifted_step("steps", before as isize), width),
         };
-        format!("{rows} + {}", sum(&[row, value.start.to_string()]))
+        self.later(&rows, &sum(&[row, value.start.to_string()]))
     }
 
     /// The name of a row at the current step.
@@ -438,17 +452,27 @@ impl<'m, F: Real> Body<'m, F> {
     }
 }
 
-fn field_of<'r>(record: &'r Record, place: &Place) -> &'r crate::export::record::Field {
+fn field_of<'r>(record: &'r Record, place: &Place) -> &'r Field {
     let inside = |start: usize, len: usize| start <= place.start && place.start < start + len;
     let found = record.fields.iter().find(|f| inside(f.start, f.len));
     found.expect("a place of a record lies in a field")
 }
 
-/// A pointer and a distance.
-pub(super) fn plus(base: &str, at: usize) -> String {
-    match at {
-        0 => base.into(),
-        at => format!("{base} + {at}"),
+/// An index some entries later.
+fn shifted(at: usize, index: Option<&str>) -> String {
+    match (index, at) {
+        (None, at) => at.to_string(),
+        (Some(index), 0) => index.into(),
+        (Some(index), at) => format!("{at} + {index}"),
+    }
+}
+
+/// Adds lines at an indent.
+pub(super) fn line(text: &mut String, indent: usize, lines: &str) {
+    for one in lines.lines() {
+        text.push_str(&"    ".repeat(indent));
+        text.push_str(one);
+        text.push('\n');
     }
 }
 
