@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Check, Derivation, Format, Lang, Level};
 use bptt::render::{Dialect, Math};
@@ -36,9 +37,40 @@ const GATES: &[(&str, &str)] = &[
     ("b_q", "b_z"),
 ];
 
+/// The network of the chapter with all sizes 1.
+const SCALAR: &str = "
+    input x, y
+    param W_H, W_X, W_O
+    state h
+    a = W_H * h + W_X * x
+    h' = tanh(a)
+    o = W_O * h'
+    loss squared_error(o, y)
+";
+
+/// The network of the last exercise: M. I. Jordan, *Serial order* (1986).
+const JORDAN: &str = "
+    dim H, K, O
+    input x[K], y[O]
+    param W_H[H, O], W_X[H, K], W_O[O, H]
+    state o[O]
+    a = W_H @ o + W_X @ x
+    h = tanh(a)
+    o' = W_O @ h
+    loss squared_error(o', y)
+";
+
 fn derived(cell: Cell, name: &str, aliases: &[(&str, &str)]) -> Derivation {
     let model = cell.model(name, Loss::SquaredError).unwrap();
-    let mut derivation = model.derive_with(aliases).unwrap();
+    checked(model.derive_with(aliases).unwrap(), name)
+}
+
+fn derived_from(name: &str, text: &str) -> Derivation {
+    let model = Recurrence::parse(name, text).unwrap();
+    checked(model.derive().unwrap(), name)
+}
+
+fn checked(mut derivation: Derivation, name: &str) -> Derivation {
     let checks = derivation.check(2).unwrap();
     assert_eq!((checks.failed, checks.unchecked), (0, 0), "{name}");
     derivation
@@ -167,8 +199,11 @@ fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
 fn the_chapters_show_what_the_engine_derives() {
     let start = Start::Parameter;
     let derivations = [
+        ("scalar", derived_from("scalar", SCALAR)),
         ("rnn", derived(Cell::rnn().start(start), "rnn", &[])),
         ("lstm", derived(Cell::lstm().start(start), "lstm", GATES)),
+        ("gru", derived(Cell::gru(), "gru", &[])),
+        ("jordan", derived_from("jordan", JORDAN)),
     ];
     for lang in Lang::ALL {
         let name = format!("rnn-and-lstm.{}.md", lang.code());

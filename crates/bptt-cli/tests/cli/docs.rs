@@ -90,7 +90,7 @@ fn run(folder: &Folder, command: &str, expected: &[&str]) {
 fn checkout(name: &str) -> Folder {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let folder = Folder::new(&format!("docs-{name}"));
-    for part in ["data", "examples/recurrences"] {
+    for part in ["data", "examples/recurrences", "examples/vanishing"] {
         std::fs::create_dir_all(folder.file(part)).unwrap();
         for entry in std::fs::read_dir(root.join(part)).unwrap() {
             let entry = entry.unwrap();
@@ -136,6 +136,8 @@ pub(crate) const PAGES: &[(&str, usize)] = &[
     ("docs/export.md", 5),
     ("docs/flow.md", 3),
     ("docs/property-tests.md", 3),
+    ("docs/rnn-and-lstm.en.md", 4),
+    ("docs/rnn-and-lstm.zh.md", 4),
     ("docs/test-vectors.md", 2),
     ("docs/tutorial.md", 14),
 ];
@@ -168,6 +170,12 @@ fn the_page_on_exports_runs() {
 #[test]
 fn the_page_on_the_flow_of_gradients_runs() {
     run_listed("docs/flow.md");
+}
+
+#[test]
+fn the_chapter_runs() {
+    run_listed("docs/rnn-and-lstm.en.md");
+    run_listed("docs/rnn-and-lstm.zh.md");
 }
 
 #[test]
