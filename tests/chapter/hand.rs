@@ -44,27 +44,31 @@ pub(crate) struct Run {
     pub(crate) grad_h0: f64,
 }
 
-/// Runs the network with a weight `W_H` and the losses of the steps with `on = 1`.
-pub(crate) fn run(w_h: f64, on: [f64; 3]) -> Run {
+/// The values, and the gradients with respect to the zeros and the parameters, of a run from the state `h0`.
+pub(crate) fn evaluate(w_h: f64, h0: f64, x: &[f64], y: &[f64], on: &[f64]) -> [Outputs<f64>; 2] {
     let recurrence = Recurrence::parse("by hand", NETWORK).unwrap();
     let params = Params::new()
         .with("W_H", arr0(w_h))
         .with("W_X", arr0(W_X))
         .with("W_O", arr0(W_O))
         .with("b_h", arr0(0.0))
-        .with("h0", arr0(0.0));
-    let column = |values: [f64; 3]| Array2::from_shape_vec((3, 1), values.to_vec()).unwrap();
-    let mut batch = Batch::new(3, 1)
-        .with("x", column(X))
-        .with("y", column(Y))
+        .with("h0", arr0(h0));
+    let column = |values: &[f64]| Array2::from_shape_vec((x.len(), 1), values.to_vec()).unwrap();
+    let mut batch = Batch::new(x.len(), 1)
+        .with("x", column(x))
+        .with("y", column(y))
         .with("on", column(on));
     for zero in ["ea", "eh", "eo", "u", "v"] {
-        batch = batch.with(zero, column([0.0; 3]));
+        batch = batch.with(zero, column(&vec![0.0; x.len()]));
     }
-    let values = recurrence.evaluate(&params, &batch).unwrap();
     let wrt = ["ea", "eh", "eo", "u", "v", "W_H", "W_X", "W_O", "b_h", "h0"];
     let gradient = recurrence.gradient(&wrt).unwrap();
-    let gradient = gradient.evaluate(&params, &batch).unwrap();
+    [recurrence, gradient].map(|r| r.evaluate(&params, &batch).unwrap())
+}
+
+/// Runs the example with a weight `W_H` and the losses of the steps with `on = 1`.
+pub(crate) fn run(w_h: f64, on: [f64; 3]) -> Run {
+    let [values, gradient] = evaluate(w_h, 0.0, &X, &Y, &on);
     let steps = |outputs: &Outputs<f64>, name: &str| -> [f64; 3] {
         let all: Vec<f64> = outputs[name].iter().copied().collect();
         all.try_into().unwrap()

@@ -48,7 +48,7 @@ const SCALAR: &str = "
     loss squared_error(o, y)
 ";
 
-/// The network of the last exercise: M. I. Jordan, *Serial order* (1986).
+/// A network of the exercises: M. I. Jordan, *Serial order* (1986).
 const JORDAN: &str = "
     dim H, K, O
     input x[K], y[O]
@@ -58,6 +58,18 @@ const JORDAN: &str = "
     h = tanh(a)
     o' = W_O @ h
     loss squared_error(o', y)
+";
+
+/// The network with a direct connection from input to output.
+const DIRECT: &str = "
+    dim H, K, O
+    input x[K], y[O]
+    param W_H[H, H], W_X[H, K], W_O[O, H], W_S[O, K]
+    state h[H]
+    a = W_H @ h + W_X @ x
+    h' = tanh(a)
+    o = W_O @ h' + W_S @ x
+    loss squared_error(o, y)
 ";
 
 fn derived(cell: Cell, name: &str, aliases: &[(&str, &str)]) -> Derivation {
@@ -204,6 +216,7 @@ fn the_chapters_show_what_the_engine_derives() {
         ("lstm", derived(Cell::lstm().start(start), "lstm", GATES)),
         ("gru", derived(Cell::gru(), "gru", &[])),
         ("jordan", derived_from("jordan", JORDAN)),
+        ("direct", derived_from("direct", DIRECT)),
     ];
     for lang in Lang::ALL {
         let name = format!("rnn-and-lstm.{}.md", lang.code());

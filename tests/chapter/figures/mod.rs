@@ -7,6 +7,7 @@ mod truncation;
 mod unrolled;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::page;
 
@@ -14,7 +15,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/figures")
 }
 
-fn all() -> Vec<(String, String)> {
+/// The name and the text of each picture.
+static ALL: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let mut out = vec![
         ("unrolled".into(), unrolled::picture()),
         ("truncation".into(), truncation::picture()),
@@ -22,19 +24,19 @@ fn all() -> Vec<(String, String)> {
     ];
     out.extend((1..=5).map(|stage| (format!("lstm-{stage}"), cell::picture(stage))));
     out
-}
+});
 
 #[test]
 fn the_figures_are_up_to_date() {
-    for (name, wanted) in all() {
+    for (name, wanted) in &*ALL {
         let path = folder().join(format!("{name}.svg"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(folder()).unwrap();
-            std::fs::write(&path, &wanted).unwrap();
+            std::fs::write(&path, wanted).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
-            found == wanted,
+            found == *wanted,
             "docs/figures/{name}.svg is stale: UPDATE_GOLDEN=1 cargo test --test chapter"
         );
     }
@@ -43,7 +45,7 @@ fn the_figures_are_up_to_date() {
 /// A page on a phone is 390 points wide, and shows a picture at its own size or smaller.
 #[test]
 fn the_figures_stand_alone_and_fit_a_phone() {
-    for (name, text) in all() {
+    for (name, text) in &*ALL {
         for reference in ["href", "url(", "@import", "<script", "<image"] {
             assert!(!text.contains(reference), "{name}: {reference}");
         }
@@ -69,7 +71,7 @@ fn the_pages_show_every_figure() {
     });
     assert_eq!(shown[0], shown[1]);
     let mut shown = shown[0].clone();
-    let mut drawn: Vec<String> = all().into_iter().map(|(name, _)| name).collect();
+    let mut drawn: Vec<String> = ALL.iter().map(|(name, _)| name.clone()).collect();
     shown.sort();
     drawn.sort();
     assert_eq!(shown, drawn);

@@ -1,6 +1,7 @@
 //! The pairs of a loss and a use of the weight that three ways of truncation keep.
 
 use super::canvas::{Anchor, Canvas, Colour};
+use crate::hand;
 
 const STEPS: u32 = 9;
 const WINDOW: u32 = 3;
@@ -41,4 +42,38 @@ pub(super) fn picture() -> String {
     canvas.text((20.0, 94.0), "t", Anchor::End, Colour::Ink);
     canvas.text((20.0, 142.0), "9", Anchor::End, Colour::Ink);
     canvas.finish()
+}
+
+/// The kept pairs of each loss add up to its gradient on the steps that the way of truncation leaves, from the
+/// state before them.
+#[test]
+fn the_pairs_of_the_picture_are_those_of_truncated_gradients() {
+    let x = [0.3, -0.2, 0.5, 0.1, -0.4, 0.2, 0.6, -0.3, 0.4];
+    // The gradient of the loss at `t` on the steps from `first` to `t`.
+    let gradient = |first: usize, t: usize, h0: f64| {
+        let x = &x[first - 1..t];
+        let mut on = vec![0.0; x.len()];
+        *on.last_mut().unwrap() = 1.0;
+        hand::evaluate(0.9, h0, x, x, &on)
+    };
+    let [values, _] = gradient(1, 9, 0.0);
+    let h: Vec<f64> = [0.0]
+        .into_iter()
+        .chain(values["h"].iter().copied())
+        .collect();
+    let firsts: [fn(usize) -> usize; 3] = [|_| 1, |t| t.max(3) - 2, |t| [1, 4, 7][(t - 1) / 3]];
+    for ((name, keeps), first) in WAYS.into_iter().zip(firsts) {
+        for t in 1..=9 {
+            let [_, whole] = gradient(1, t, 0.0);
+            let pairs = whole["u"].iter().zip(1..);
+            let kept = pairs.filter(|(_, k)| keeps(u32::try_from(t).unwrap(), *k));
+            let kept: f64 = kept.map(|(pair, _)| pair).sum();
+            let [_, truncated] = gradient(first(t), t, h[first(t) - 1]);
+            let truncated = truncated["W_H"].first().unwrap();
+            assert!(
+                (kept - truncated).abs() < 1e-14,
+                "{name}, loss {t}: {kept} {truncated}"
+            );
+        }
+    }
 }
