@@ -375,6 +375,27 @@ fn programs_that_need_later_steps_or_directions_are_refused() {
     );
 }
 
+/// Warnings depend on how much is inlined.
+#[test]
+fn code_compiles_without_warnings_at_every_level() {
+    for compiler in compilers() {
+        for (name, r) in examples() {
+            let (params, batch) = data_of(&name, &r, &[5], 7);
+            let program = r.compile_for::<f64>(&params, &batch).unwrap();
+            for options in [&["-O0"][..], &["-O3", "-march=native"]] {
+                let title = format!("{name}{}", options[0]);
+                let built = Built::new(
+                    (&program, "run", options),
+                    (&params, &batch),
+                    compiler,
+                    &title,
+                );
+                succeed(&mut built.command(&[]), &title);
+            }
+        }
+    }
+}
+
 /// Code for a microcontroller is small.
 #[test]
 fn the_gradient_of_a_gru_has_less_than_24_kilobytes_of_code() {

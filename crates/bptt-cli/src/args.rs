@@ -1,6 +1,7 @@
 //! The commands and options of the command line.
 
 mod certify;
+mod derive;
 mod export;
 mod import;
 mod numbers;
@@ -8,13 +9,14 @@ mod vectors;
 
 use std::path::{Path, PathBuf};
 
-use bptt::derive::{Format, Lang, Level};
+use bptt::derive::Lang;
 use bptt::fit::Truncation;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use certify::Certify;
+pub(crate) use derive::Derive;
 pub(crate) use export::{Export, Target, What};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 pub(crate) use vectors::Vectors;
@@ -266,45 +268,6 @@ pub(crate) struct Check {
     /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Derive {
-    /// Name in the library, or .rec file
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) cell: String,
-    /// Inputs of a run: the norms of the Jacobians are measured on its first sequence; default:
-    /// random inputs
-    #[arg(long, short, value_name = "FILE", group = "source")]
-    pub(crate) data: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) reading: Reading,
-    /// Parameters of that run; default: the initial values in the recurrence
-    #[arg(long, short, value_name = "FILE", requires = "data")]
-    pub(crate) params: Option<PathBuf>,
-    /// Seed of random initial parameters
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true, requires = "data")]
-    pub(crate) seed: u64,
-    /// Sizes that cannot be inferred from the data, e.g. H=8,K=2
-    #[arg(
-        long,
-        value_name = "NAME=N,…",
-        value_delimiter = ',',
-        requires = "data"
-    )]
-    pub(crate) dims: Vec<Size>,
-    /// Language: English or Chinese
-    #[arg(long, default_value = "en", value_parser = choice(Lang::ALL, Lang::code))]
-    pub(crate) lang: Lang,
-    /// Level of detail
-    #[arg(long, default_value = "normal", value_parser = choice(Level::ALL, Level::name))]
-    pub(crate) level: Level,
-    /// Document format
-    #[arg(long, default_value = "text", value_parser = choice(Format::ALL, Format::name))]
-    pub(crate) format: Format,
-    /// Output file (default: stdout)
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 }
 
 /// One of several values, by its name.
