@@ -375,6 +375,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A phase of a learning-rate schedule has no meaning.
+    #[error("phase `{phase}` of the schedule: {reason}")]
+    Schedule {
+        /// The phase, as text.
+        phase: String,
+        /// The reason.
+        reason: String,
+    },
+
     /// Standard errors are refused because one of their premises does not hold.
     #[error("no standard errors: {reason}")]
     NoStandardErrors {

@@ -1,10 +1,11 @@
-//! Adam.
+//! Adam, and `AdamW`.
 
 use indexmap::IndexMap;
 use ndarray::{ArrayD, Dimension, Zip};
 
+use super::rates::Rates;
 use super::state::{State, check_shapes, refuse};
-use super::{check, gradients};
+use super::{Group, check, gradients};
 use crate::error::{Error, Result, number};
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
@@ -14,10 +15,11 @@ use crate::recurrence::{Outputs, Params};
 ///
 /// ```text
 /// m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
-/// θ ← θ − rate · m̂ / (√v̂ + ε)  with  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
+/// θ ← (1 − rate · λ) θ − rate · m̂ / (√v̂ + ε)  with  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
 /// ```
 ///
-/// All operations are entrywise; `m` and `v` have the shape of their parameter and start at zero.
+/// With a [decay](Self::decay) λ, this is `AdamW`; without, λ is 0. All operations are entrywise; `m` and `v` have the
+/// shape of their parameter and start at zero.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, Wrt, fit::Adam};
@@ -38,7 +40,7 @@ use crate::recurrence::{Outputs, Params};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam<F> {
-    rate: f64,
+    rates: Rates,
     beta_1: f64,
     beta_2: f64,
     epsilon: f64,
@@ -51,7 +53,7 @@ impl<F: Scalar> Adam<F> {
     #[must_use]
     pub fn new(rate: f64) -> Self {
         Self {
-            rate,
+            rates: Rates::new(rate),
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
@@ -76,9 +78,25 @@ impl<F: Scalar> Adam<F> {
         Self { epsilon, ..self }
     }
 
+    /// The decay λ of the parameters, which is 0 for Adam: each step also multiplies them by `1 − rate · λ`, apart from the
+    /// moments. With it, the method is `AdamW`: Loshchilov and Hutter, *Decoupled weight decay regularization* (ICLR
+    /// 2019), Algorithm 2, whose λ is `rate · λ` here, as in PyTorch. A frozen parameter does not decay.
+    #[must_use]
+    pub fn decay(mut self, decay: f64) -> Self {
+        self.rates.decay = decay;
+        self
+    }
+
+    /// Adds parameters with a rate and a decay of their own.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.rates.groups.push(group);
+        self
+    }
+
     /// Changes the step size for later steps; the moments are kept.
     pub fn set_rate(&mut self, rate: f64) {
-        self.rate = rate;
+        self.rates.rate = rate;
     }
 
     /// The state, for saving: `first.W` and `second.W` are the moments `m` and `v` of a parameter `W`.
@@ -153,11 +171,12 @@ impl<F: Scalar> Adam<F> {
         let (b1, b2, epsilon) = (F::of(self.beta_1), F::of(self.beta_2), F::of(self.epsilon));
         let correction_1 = F::of(1.0 - self.beta_1.powi(self.steps));
         let correction_2 = F::of(1.0 - self.beta_2.powi(self.steps));
-        let rate = F::of(self.rate);
         for (name, g) in gradients(gradient) {
             let Some(p) = params.get_mut(name) else {
                 continue;
             };
+            let (rate, kept) = self.rates.of(name);
+            let (rate, kept) = (F::of(rate), F::of(kept));
             let (m, v) = self
                 .moments
                 .entry(name.to_owned())
@@ -165,7 +184,8 @@ impl<F: Scalar> Adam<F> {
             Zip::from(p).and(g).and(m).and(v).for_each(|p, &g, m, v| {
                 *m = b1 * *m + (F::one() - b1) * g;
                 *v = b2 * *v + (F::one() - b2) * g * g;
-                *p -= rate * (*m / correction_1) / ((*v / correction_2).sqrt() + epsilon);
+                *p =
+                    kept * *p - rate * (*m / correction_1) / ((*v / correction_2).sqrt() + epsilon);
             });
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Tools for training: two optimisers, gradient clipping, norms and clipping for each sample, and Newton's method.
+//! Tools for training: two optimisers with decay, groups of parameters and schedules of the rate; gradient clipping,
+//! norms and clipping for each sample, and Newton's method.
 //!
 //! An optimiser takes the [`Outputs`] of a gradient and changes the [`Params`] in place. A parameter without a
 //! gradient is unchanged: to freeze parameters, omit them from the names passed to
@@ -33,6 +34,7 @@
 mod adam;
 mod clip;
 mod dense;
+mod group;
 mod hessian;
 mod inference;
 mod model;
@@ -41,8 +43,10 @@ mod newton_state;
 mod objective;
 mod optimizer;
 mod over;
+mod rates;
 mod sample_clip;
 mod sample_norms;
+mod schedule;
 mod sgd;
 mod state;
 mod truncated;
@@ -50,6 +54,7 @@ mod verdict;
 
 pub use adam::Adam;
 pub use clip::clip_global_norm;
+pub use group::Group;
 pub use hessian::hessian;
 pub use inference::{Covariance, Inference, infer};
 pub use newton::{Newton, NewtonStep};
@@ -58,6 +63,7 @@ pub use optimizer::Optimizer;
 pub use over::{Known, over};
 pub use sample_clip::SampleClip;
 pub use sample_norms::SampleNorms;
+pub use schedule::{Phase, Schedule};
 pub use sgd::Sgd;
 pub use state::State;
 pub use truncated::{Truncated, TruncatedProgram, Truncation, Windows};

@@ -1,10 +1,11 @@
-//! Gradient descent with momentum.
+//! Gradient descent with momentum, and with decay.
 
 use indexmap::IndexMap;
 use ndarray::{ArrayD, Zip};
 
+use super::rates::Rates;
 use super::state::{State, check_shapes};
-use super::{check, gradients};
+use super::{Group, check, gradients};
 use crate::error::Result;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
@@ -13,10 +14,10 @@ use crate::recurrence::{Outputs, Params};
 /// Hinton, *On the importance of initialization and momentum in deep learning* (ICML 2013).
 ///
 /// ```text
-/// v ← μ v + g        θ ← θ − rate · v
+/// v ← μ v + g        θ ← (1 − rate · λ) θ − rate · v
 /// ```
 ///
-/// `v` has the shape of its parameter and starts at zero.
+/// `v` has the shape of its parameter and starts at zero. Without a [decay](Self::decay), λ is 0.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, Wrt, fit::Sgd};
@@ -30,7 +31,7 @@ use crate::recurrence::{Outputs, Params};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd<F> {
-    rate: f64,
+    rates: Rates,
     momentum: f64,
     velocity: IndexMap<String, ArrayD<F>>,
 }
@@ -40,7 +41,7 @@ impl<F: Scalar> Sgd<F> {
     #[must_use]
     pub fn new(rate: f64) -> Self {
         Self {
-            rate,
+            rates: Rates::new(rate),
             momentum: 0.0,
             velocity: IndexMap::new(),
         }
@@ -52,9 +53,25 @@ impl<F: Scalar> Sgd<F> {
         Self { momentum, ..self }
     }
 
+    /// The decay λ of the parameters [0]: each step also multiplies them by `1 − rate · λ`, apart from the velocity.
+    /// This is SGDW: Loshchilov and Hutter, *Decoupled weight decay regularization* (ICLR 2019), Algorithm 1, whose λ is
+    /// `rate · λ` here. A frozen parameter does not decay.
+    #[must_use]
+    pub fn decay(mut self, decay: f64) -> Self {
+        self.rates.decay = decay;
+        self
+    }
+
+    /// Adds parameters with a rate and a decay of their own.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.rates.groups.push(group);
+        self
+    }
+
     /// Changes the step size for later steps; the velocity is kept.
     pub fn set_rate(&mut self, rate: f64) {
-        self.rate = rate;
+        self.rates.rate = rate;
     }
 
     /// The state, for saving: `velocity.W` is the velocity `v` of a parameter `W`.
@@ -85,16 +102,18 @@ impl<F: Scalar> Sgd<F> {
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
         check_shapes(gradient, |name| Some(self.velocity.get(name)?.shape()))?;
-        let (rate, momentum) = (F::of(self.rate), F::of(self.momentum));
+        let momentum = F::of(self.momentum);
         for (name, g) in gradients(gradient) {
             let Some(p) = params.get_mut(name) else {
                 continue;
             };
+            let (rate, kept) = self.rates.of(name);
+            let (rate, kept) = (F::of(rate), F::of(kept));
             let velocity = self.velocity.entry(name.to_owned());
             let v = velocity.or_insert_with(|| ArrayD::zeros(g.raw_dim()));
             Zip::from(p).and(g).and(v).for_each(|p, &g, v| {
                 *v = momentum * *v + g;
-                *p -= rate * *v;
+                *p = kept * *p - rate * *v;
             });
         }
         Ok(())

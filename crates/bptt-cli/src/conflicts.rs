@@ -119,9 +119,12 @@ fn export(args: &Export, without_effect: &dyn Fn(&str, &str) -> Option<String>) 
 }
 
 /// The options of steps that follow the gradient.
-const OF_STEPS: [&str; 6] = [
+const OF_STEPS: [&str; 9] = [
     "lr",
+    "schedule",
     "momentum",
+    "decay",
+    "group",
     "clip",
     "clip-per-sample",
     "batch",
@@ -152,7 +155,9 @@ fn fit(
     };
     let found = match args.optimizer {
         Optimizer::Newton => refused(&OF_STEPS, "with --optimizer newton"),
-        Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd"),
+        Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd")
+            .or_else(|| refused(&["decay"], "with Adam: it belongs to --optimizer adamw")),
+        Optimizer::Adamw => refused(&["momentum"], "with AdamW: it belongs to --optimizer sgd"),
         Optimizer::Sgd => None,
     };
     // The file of a fit that may go on has these settings too.
@@ -170,6 +175,7 @@ fn fit(
         false => None,
     };
     named_once("over", "u,W", &args.over)
+        .or_else(|| named_once("freeze", "W_H,b_*", &args.freeze))
         .or(found)
         .or_else(|| over(args))
         .or_else(precise)
@@ -181,24 +187,25 @@ fn fit(
 
 /// Refuses options that have no meaning for a fit over some arrays.
 fn over(args: &Fit) -> Option<String> {
-    if args.over.is_empty() {
-        return None;
-    }
+    let option = match (&args.over[..], &args.freeze[..]) {
+        ([], []) => return None,
+        ([], _) => "--freeze",
+        _ => "--over",
+    };
     if args.kind_of_errors().is_some() {
-        return Some(
-            "--over keeps some arrays as they are, and standard errors are those of a fit of all parameters; leave out \
-             --over, or --errors, --standard-errors and --covariance"
-                .into(),
-        );
+        return Some(format!(
+            "{option} keeps some arrays as they are, and standard errors are those of a fit of all parameters; leave out \
+             {option}, or --errors, --standard-errors and --covariance"
+        ));
     }
     // The command itself reports a recurrence that cannot be loaded.
     let recurrence = cell::load(&args.cell).ok()?;
-    if args.truncate.is_some() {
+    let of_inputs = has_input(&recurrence, &args.over());
+    if of_inputs && args.truncate.is_some() {
         return Some(
-            "--truncate: a window has a part of the steps, and --over may name all of them; leave one of the two out".into(),
+            "--truncate: a window has a part of the steps, and inputs in --over have all of them; leave one of the two out".into(),
         );
     }
-    let of_inputs = has_input(&recurrence, &args.over());
     (of_inputs && args.batch.is_some()).then(|| {
         "--batch: with inputs in --over, each step needs all samples; leave --batch out".into()
     })

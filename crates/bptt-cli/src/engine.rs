@@ -134,7 +134,7 @@ pub(crate) fn stepper<F: Real>(
 }
 
 /// The data of a run, with the arrays that a fit keeps.
-fn filled<'d, F: Real>(
+pub(crate) fn filled<'d, F: Real>(
     kept: &'d mut Option<Kept<F>>,
     recurrence: &Recurrence,
     params: &'d Params<F>,

@@ -44,7 +44,8 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         alphabet,
         classes,
     } = Task::<F>::read(args, report)?;
-    let names = args.over();
+    let chosen = aim::names(args, &recurrence)?;
+    let names: Vec<&str> = chosen.iter().map(|name| &**name).collect();
     if names.is_empty() && recurrence.parameters().next().is_none() {
         return Err(format!(
             "`{}` has no parameters to fit: declare some in its text, such as `param a`, name inputs to fit with \
@@ -86,6 +87,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         }
     };
     note_steps(args, &progress, report);
+    aim::check_groups(args, &progress.params, &recurrence)?;
     let errors = args.kind_of_errors();
     if args.optimizer == Optimizer::Newton || errors.is_some() {
         newton::check_size(&progress.params, what)?;

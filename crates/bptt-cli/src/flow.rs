@@ -46,9 +46,9 @@ fn by_lag(story: &Story, report: &Report) -> Result<(), Failure> {
     let bins = story.lags().bins();
     let last = bins.len().saturating_sub(1);
     let is_shown = |lag: usize| {
-        let lead = lag / 10_usize.pow(lag.max(1).ilog10());
-        let is_round = lag % 10_usize.pow(lag.max(1).ilog10()) == 0;
-        lag == 0 || lag == last || is_round && [1, 2, 5].contains(&lead)
+        let power = 10_usize.pow(lag.max(1).ilog10());
+        let is_round = lag.is_multiple_of(power) && [1, 2, 5].contains(&(lag / power));
+        lag == 0 || lag == last || is_round
     };
     let head = ["steps back", "arrives", "gradient", "left out beyond"];
     let mut rows = vec![head.map(String::from).to_vec()];

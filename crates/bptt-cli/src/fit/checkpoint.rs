@@ -323,10 +323,10 @@ impl Found {
         let own = self.integer("optimizer/steps", MOST_STEPS)?;
         let (kinds, counted): (&[&str], u64) = match settings.get("--optimizer") {
             // A step over the data has several updates.
-            Some("adam") if settings.get("--truncate").is_some() => {
+            Some("adam" | "adamw") if settings.get("--truncate").is_some() => {
                 (&["first", "second"], own.max(steps as u64))
             }
-            Some("adam") => (&["first", "second"], steps as u64),
+            Some("adam" | "adamw") => (&["first", "second"], steps as u64),
             Some("sgd") => (&["velocity"], 0),
             _ => (&[], 0),
         };

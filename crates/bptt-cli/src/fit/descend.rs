@@ -1,4 +1,4 @@
-//! Fits with Adam and SGD.
+//! Fits with Adam, `AdamW` and SGD.
 
 use bptt::data::Element;
 use bptt::fit::{Adam, Optimizer as Descent, Sgd, Truncated, clip_global_norm};
@@ -11,14 +11,20 @@ use super::session::Session;
 use super::{Course, End, bounds, loss, motion};
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
+use crate::engine::filled;
 use crate::progress::Steps;
 use crate::report::Report;
 
 /// The optimiser of the command line.
 fn optimizer<F: Real>(args: &Fit) -> Box<dyn Descent<F>> {
+    let decay = args.decay().unwrap_or(0.0);
+    let groups = args.group.iter().cloned();
     match args.optimizer {
-        Optimizer::Sgd => Box::new(Sgd::new(args.lr).momentum(args.momentum)),
-        _ => Box::new(Adam::new(args.lr)),
+        Optimizer::Sgd => {
+            let sgd = Sgd::new(args.lr).momentum(args.momentum).decay(decay);
+            Box::new(groups.fold(sgd, Sgd::group))
+        }
+        _ => Box::new(groups.fold(Adam::new(args.lr).decay(decay), Adam::group)),
     }
 }
 
@@ -41,11 +47,13 @@ pub(super) fn fit<F: Real + Element>(
     let mut clipped = args
         .clip_per_sample
         .map(|most| aim.clipped(recurrence, most));
+    let mut kept = aim.kept().cloned();
     let windows = match args.truncate {
         None => None,
         Some(truncation) => {
             let truncated = Truncated::new(recurrence, aim.wrt())?;
-            Some((truncated.compile_for(&progress.params, batch)?, truncation))
+            let (whole, _) = filled(&mut kept, recurrence, &progress.params, batch)?;
+            Some((truncated.compile_for(whole, batch)?, truncation))
         }
     };
     // With windows, the loss of a step is that of all steps of the data before its updates.
@@ -73,6 +81,9 @@ pub(super) fn fit<F: Real + Element>(
             Some(part) => Some(batch.samples_of(recurrence, &part)?),
             None => None,
         };
+        if let Some(schedule) = &args.schedule {
+            optimizer.set_rate(args.lr * schedule.factor(progress.steps as u64));
+        }
         let seen = part.as_ref().unwrap_or(batch);
         let found = match &mut clipped {
             None => program.run(params, seen),
@@ -114,7 +125,8 @@ pub(super) fn fit<F: Real + Element>(
             Some((truncated, truncation)) => {
                 let mut windows = truncated.windows(seen, *truncation)?;
                 let broken = loop {
-                    match windows.next(params) {
+                    let (whole, _) = filled(&mut kept, recurrence, params, seen)?;
+                    match windows.next(whole) {
                         Ok(Some(found)) => update(params, found)?,
                         Ok(None) => break None,
                         Err(error) if is_divergence(&error) => break Some(error),

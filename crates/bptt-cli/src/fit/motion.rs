@@ -66,7 +66,7 @@ pub(super) fn unmoved<F: Real>(
     #[expect(clippy::cast_precision_loss, reason = "a rough comparison")]
     let allowed = args.lr * steps as f64;
     let taken = bptt::counted(steps, "step");
-    let is_adam = args.optimizer == Optimizer::Adam;
+    let is_adam = args.optimizer != Optimizer::Sgd;
     let slope = last.clipped;
     let faint = is_adam && slope < 0.01 * EPSILON && motion < 0.01 * allowed;
     if !faint && motion > UNMOVED * size {

@@ -21,6 +21,11 @@ impl Settings {
         found.add("--optimizer", named(args.optimizer));
         if args.optimizer != Optimizer::Newton {
             found.add("--lr", args.lr.to_string());
+            found.add_some("--schedule", args.schedule.as_ref());
+            found.add_some("--decay", args.decay());
+            for group in &args.group {
+                found.add(&format!("--group {}", group.pattern()), group.to_string());
+            }
             found.add_some("--clip", args.clip);
             found.add_some("--clip-per-sample", args.clip_per_sample);
             let windows = args
@@ -34,6 +39,9 @@ impl Settings {
         }
         if !args.over.is_empty() {
             found.add("--over", args.over().join(","));
+        }
+        if !args.freeze.is_empty() {
+            found.add("--freeze", args.freeze.join(","));
         }
         found.add("--seed", args.seed().to_string());
         found.add("--dtype", named(args.dtype));

@@ -232,7 +232,10 @@ fn on_the_command_line() {
     );
     for option in [
         "--lr 0.1",
+        "--schedule warm-up:5",
         "--momentum 0",
+        "--decay 0.1",
+        "--group a:rate=2",
         "--clip 1",
         "--clip-per-sample 1",
         "--batch 1",

@@ -29,6 +29,7 @@ mod over;
 mod overwrite;
 #[cfg(unix)]
 mod property_tests;
+mod rates;
 mod resume;
 mod stream;
 mod tables;

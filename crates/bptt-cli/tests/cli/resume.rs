@@ -71,6 +71,10 @@ fn a_resumed_fit_gives_the_same_bits_as_one_in_one_piece() {
             "--optimizer sgd --momentum 0.5 --batch 3 --dtype f32",
             "p.safetensors",
         ),
+        (
+            "--optimizer adamw --schedule warm-up:3,cosine:9:0.1 --freeze U --group W:rate=0.5,decay=0",
+            "p.npz",
+        ),
         ("--optimizer newton", "p.npz"),
     ] {
         // Newton converges after some steps; the others go on.

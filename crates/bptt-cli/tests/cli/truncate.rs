@@ -100,7 +100,7 @@ fn windows_that_do_not_fit_are_refused() {
         2,
         "--truncate has no effect with --optimizer newton",
     );
-    refuse("--truncate 50 --over a", 2, "leave one of the two out");
+    refuse("--truncate 50 --over x", 2, "leave one of the two out");
     let late = "input x, y\nparam a = 1\nbackward state h\nh' = a * h + x\nloss (h' - y)^2\n";
     fs::write(folder.file("cell.rec"), late).unwrap();
     refuse(

@@ -1,0 +1,3 @@
+//! Optimisers and schedules, compared with numbers that were computed elsewhere.
+
+mod trajectories;
