@@ -60,15 +60,7 @@ impl Jacobians<'_> {
     pub(super) fn at(&mut self, steps: &[usize]) -> Result<Array3<f64>> {
         let n = self.size;
         check_room::<f64>("the Jacobians", &[steps.len(), n, n])?;
-        let mut units = Bundle::zeros(self.flow.parts(), steps.len(), n)?;
-        let parts = self.flow.parts();
-        for row in 0..steps.len() {
-            for (part, mut units) in parts.iter().zip(units.row_mut(row)) {
-                for entry in 0..part.size() {
-                    units[[part.start + entry, entry]] = 1.0;
-                }
-            }
-        }
+        let units = Bundle::units(self.flow.parts(), steps.len())?;
         let mut images = units.clone();
         let places: Vec<Place> = steps
             .iter()
@@ -80,10 +72,7 @@ impl Jacobians<'_> {
         self.runs.apply(&places, &units, &mut images)?;
         let mut found = Array3::zeros((steps.len(), n, n));
         for (row, mut to) in found.outer_iter_mut().enumerate() {
-            for (part, from) in parts.iter().zip(images.row(row)) {
-                to.slice_mut(ndarray::s![.., part.start..part.start + part.size()])
-                    .assign(&from);
-            }
+            to.assign(&images.matrix(row));
         }
         Ok(found)
     }

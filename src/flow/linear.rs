@@ -1,6 +1,6 @@
 //! The step as a linear map: products with `J_t` and `J_tᵀ` at many steps of many samples and in many directions, in one run.
 
-use ndarray::ArrayD;
+use ndarray::{ArrayD, ArrayView2};
 
 use super::Flow;
 use super::bundle::Bundle;
@@ -120,17 +120,11 @@ impl Linear<'_> {
             });
         }
         let mut from = Bundle::zeros(parts, 1, 1)?;
-        for (part, mut to) in parts.iter().zip(from.row_mut(0)) {
-            for (to, entry) in to.iter_mut().zip(&vector[part.start..]) {
-                *to = *entry;
-            }
-        }
+        let vector = ArrayView2::from_shape((1, vector.len()), vector)?;
+        from.set_matrix(0, &vector);
         let mut to = from.clone();
         self.apply(&[place], &from, &mut to)?;
-        Ok(to
-            .row(0)
-            .flat_map(|part| part.into_iter().copied().collect::<Vec<_>>())
-            .collect())
+        Ok(to.matrix(0).into_iter().collect())
     }
 
     /// Applies the map of the step `places[i]` to the vectors of row `i`. Each place is a sample of one step in this run, since
@@ -168,7 +162,7 @@ impl Linear<'_> {
         for (name, array) in &classes {
             binding = binding.with_classes(name, array);
         }
-        let ends = self.names.iter().zip(&from.parts).zip(&mut to.parts);
+        let ends = self.names.iter().zip(from.arrays()).zip(to.arrays_mut());
         for (((direction, result), from), to) in ends {
             binding = binding.with(direction, from).output(result, to);
         }

@@ -10,10 +10,12 @@ mod chain;
 mod jacobian;
 mod lags;
 mod linear;
+mod lyapunov;
 mod story;
 mod verdict;
 
 pub use lags::{Bin, LAGS, LaggedParameter, Lags, Share};
+pub use lyapunov::Lyapunov;
 pub use story::{Gate, Matrix, Story, ValueStats};
 pub use verdict::Cause;
 

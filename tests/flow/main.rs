@@ -5,6 +5,7 @@
 mod support;
 
 mod lags;
+mod lyapunov;
 mod story;
 mod trajectory;
 
