@@ -11,11 +11,13 @@ mod jacobian;
 mod lags;
 mod linear;
 mod lyapunov;
+mod sensitivity;
 mod story;
 mod verdict;
 
 pub use lags::{Bin, LAGS, LaggedParameter, Lags, Share};
 pub use lyapunov::Lyapunov;
+pub use sensitivity::{Sensitivity, Squares};
 pub use story::{Gate, Matrix, Story, ValueStats};
 pub use verdict::Cause;
 

@@ -6,6 +6,7 @@ mod support;
 
 mod lags;
 mod lyapunov;
+mod sensitivity;
 mod story;
 mod trajectory;
 
