@@ -32,7 +32,7 @@ impl Group {
         }
     }
 
-    /// The step size, as a factor of the optimiser's [1].
+    /// The step size, as a factor of the optimiser's; 1 by default.
     #[must_use]
     pub fn rate(self, factor: f64) -> Self {
         let rate = factor;

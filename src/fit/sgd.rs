@@ -53,7 +53,7 @@ impl<F: Scalar> Sgd<F> {
         Self { momentum, ..self }
     }
 
-    /// The decay λ of the parameters [0]: each step also multiplies them by `1 − rate · λ`, apart from the velocity.
+    /// The decay λ of the parameters, 0 by default: each step also multiplies them by `1 − rate · λ`, apart from the velocity.
     /// This is SGDW: Loshchilov and Hutter, *Decoupled weight decay regularization* (ICLR 2019), Algorithm 1, whose λ is
     /// `rate · λ` here. A frozen parameter does not decay.
     #[must_use]

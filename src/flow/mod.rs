@@ -100,7 +100,7 @@ impl Flow {
     ///
     /// # Errors
     /// [`Error::NotCausal`] if a state runs backwards or a step needs later states; [`Error::Definition`] if no state is carried, or a step mixes
-    /// the states of samples; otherwise as for [`Program::run`].
+    /// the states of samples; otherwise as for [`Program::run`](crate::Program::run).
     pub fn new(recurrence: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result<Self> {
         Self::of(recurrence, None, params, batch)
     }
