@@ -69,7 +69,7 @@ pub struct Gate {
 }
 
 /// A parameter that is multiplied by a state of the step before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Matrix {
     /// The parameter.

@@ -68,6 +68,11 @@ pub enum Cause {
         /// Its spectral radius.
         radius: f64,
     },
+    /// The gradient grows by the paths beside the gates.
+    Growth {
+        /// The mean growth of a step.
+        factor: f64,
+    },
     /// Bounded states move apart exponentially.
     Chaos {
         /// The mean growth of a step.
@@ -140,13 +145,18 @@ impl Story {
             })
         }));
         if self.explodes() {
-            let large = self.matrices.iter().filter(|m| m.radius > 1.0);
-            causes.extend(large.map(|m| Cause::LargeMatrix {
-                parameter: Arc::clone(&m.parameter),
-                radius: m.radius,
-            }));
             let (lag, _) = self.last_arrival();
             let factor = self.lags.factor(lag).unwrap_or(f64::INFINITY);
+            // A matrix inside of a gate acts with the slope of the gate, which its radius does not tell.
+            if self.gates.is_empty() {
+                let large = self.matrices.iter().filter(|m| m.radius > 1.0);
+                causes.extend(large.map(|m| Cause::LargeMatrix {
+                    parameter: Arc::clone(&m.parameter),
+                    radius: m.radius,
+                }));
+            } else {
+                causes.push(Cause::Growth { factor });
+            }
             if self.is_bounded() {
                 causes.push(Cause::Chaos { factor });
             }
@@ -265,19 +275,20 @@ impl Story {
                 let mut said = match is_en {
                     true => format!(
                         "The most open unit of the gate `{gate}` of `{state}` keeps a factor of {f} at each step, \
-                         {f}^{lag} = {power}; with all other paths {rest} arrives."
+                         {f}^{lag} = {power}; by all paths together {rest} arrives."
                     ),
                     false => format!(
-                        "`{state}` 的门 `{gate}` 中开得最大的单元每步保留 {f} 倍，{f}^{lag} = {power}；加上其余路径，\
-                         共传回 {rest}。"
+                        "`{state}` 的门 `{gate}` 中开得最大的单元每步保留 {f} 倍，{f}^{lag} = {power}；所有路径合计传回 {rest}。"
                     ),
                 };
                 if let Some(bias) = bias {
                     said += &match is_en {
                         true => {
-                            format!(" Remedy: open the gate, by a larger `{bias}` at the start.")
+                            format!(
+                                " Remedy for a new fit: a larger `{bias}` at the start, which opens the gate."
+                            )
                         }
-                        false => format!("办法：增大 `{bias}` 的初值，让门打开。"),
+                        false => format!("重新拟合时，可增大 `{bias}` 的初值，让门打开。"),
                     };
                 }
                 said
@@ -345,6 +356,18 @@ impl Story {
                 false => format!(
                     "`{parameter}` 的谱半径为 {}，大于 1。办法：裁剪梯度（`bptt fit --clip 1`），或用正交矩阵作初值。",
                     number(*radius)
+                ),
+            },
+            Cause::Growth { factor } => match is_en {
+                true => format!(
+                    "It grows by a factor of {} at each step, by the paths through other values than the gated state alone. Remedy: \
+                     clip the gradient (`bptt fit --clip 1`), or start with smaller recurrent weights.",
+                    number(*factor)
+                ),
+                false => format!(
+                    "它每步增大到 {} 倍，来自经过其他量的路径，而不只是门控状态本身。办法：裁剪梯度\
+                     （`bptt fit --clip 1`），或减小循环权重的初值。",
+                    number(*factor)
                 ),
             },
             Cause::Chaos { factor } => match is_en {

@@ -290,3 +290,27 @@ fn error_terms_by_step() {
         .sum();
     assert!((h.delta[79] - last.sqrt()).abs() < 1e-12, "{}", h.delta[79]);
 }
+
+/// In a cell with gates the growth is not that of the matrices inside of them: with the same matrices and closed gates there is none.
+#[test]
+fn growth_beside_gates() {
+    let run = |bias: f64| {
+        let (r, params, batch) = lstm(bias, 0.2);
+        story(&r, &params, &batch)
+    };
+    let (closed, open) = (run(-6.0), run(8.0));
+    assert_eq!(closed.matrices(), open.matrices());
+    assert!(
+        open.explodes() && !closed.explodes(),
+        "{}\n{}",
+        told(&open),
+        told(&closed)
+    );
+    assert!(
+        matches!(open.causes()[0], Cause::Growth { factor } if factor > 1.0),
+        "{:?}",
+        open.causes()
+    );
+    let blames = |c: &Cause| matches!(c, Cause::LargeMatrix { .. } | Cause::SmallMatrix { .. });
+    assert!(!open.causes().iter().chain(&closed.causes()).any(blames));
+}
