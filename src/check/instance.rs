@@ -9,7 +9,8 @@ use crate::shape::{Kind, Rate};
 use crate::tape::Role;
 
 /// Random parameters and inputs for a recurrence: numbers with absolute values between 0.1 and 1, and one sequence of
-/// each given length. A parameter with an initial value in the recurrence is drawn near it.
+/// each given length. A parameter that is one number with an initial value in the recurrence is drawn near it; an array near a
+/// constant would hide entries that are exchanged.
 ///
 /// ```
 /// use bptt::{cells::{Cell, Loss}, check::{check, random_data}};
@@ -57,7 +58,9 @@ pub fn random_data(
             (Kind::Class(n), ..) => {
                 batch = batch.with_classes(leaf.name(), classes(&numbers, n.value(&values)));
             }
-            (Kind::Real, Role::Parameter, Some(Initial::Constant(start))) if start != 0.0 => {
+            (Kind::Real, Role::Parameter, Some(Initial::Constant(start)))
+                if start != 0.0 && numbers.ndim() == 0 =>
+            {
                 params.insert(leaf.name(), numbers.mapv(|x| start * (1.0 + 0.1 * x)));
             }
             (Kind::Real, Role::Parameter, _) => params.insert(leaf.name(), numbers),

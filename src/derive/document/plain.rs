@@ -59,9 +59,9 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
             page.run(d, reach);
         }
-        if level > Level::Sheet {
+        if level > Level::Sheet && !section.after.is_empty() {
             page.gap();
-            page.paragraph(d, &section.after);
+            page.prose(MARGIN, &paragraph(d, &section.after, lang));
         }
     }
     if level > Level::Sheet {
