@@ -1,6 +1,6 @@
 //! Lyapunov exponents.
 //!
-//! The systems are eleven of the 18 in the table of dysts that were tried. SprottF agreed with it as well; Rössler, Thomas, SprottE,
+//! The systems are eleven of the 18 in the table of dysts that were tried. `SprottF` agreed with it as well; Rössler, Thomas, `SprottE`,
 //! Arneodo, Coullet and Dadras did not, and of these Thomas, Arneodo, Coullet and Dadras were nearer to the runs here when two neighbouring
 //! trajectories were followed.
 
