@@ -272,7 +272,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What is between the two marks, at every place.
+    /// The texts between the two marks.
     fn between<'p>(page: &'p str, start: &str, end: &str) -> Vec<&'p str> {
         let parts = page.split(start).skip(1);
         parts.map(|p| p.split(end).next().unwrap()).collect()

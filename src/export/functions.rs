@@ -143,7 +143,7 @@ impl<F: Real> Module<'_, F> {
         body.finish()
     }
 
-    /// What is computed from the parameters alone.
+    /// The values that depend on the parameters alone.
     pub(super) fn renew(&self, words: &dyn Dialect) -> String {
         let mut body = Body::new(self, words);
         let params = words.from(&words.state("params"), None);

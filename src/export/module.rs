@@ -16,7 +16,7 @@ pub(super) struct Module<'p, F: Real> {
     pub(super) memory: Memory,
     /// The name of the recurrence as an identifier.
     pub(super) name: String,
-    /// What the function computes.
+    /// The derivative that the function computes, in words.
     pub(super) what: String,
     /// True for one step at a time.
     pub(super) by_step: bool,

@@ -224,10 +224,7 @@ impl Story {
                 )
             }
             (Some(n), Lang::Zh) => format!("状态的梯度往回传 {n} 步，就只剩不到 1 %。"),
-            (None, Lang::En) if lag == 0 => {
-                "No step reads the one before, so no gradient goes back in time.".into()
-            }
-            (None, Lang::Zh) if lag == 0 => "各时刻互不相关，没有梯度沿时间传回。".into(),
+            (None, _) if lag == 0 => self.nothing_back(lang).into(),
             (None, Lang::En) if arrives > GROWN => {
                 format!(
                     "The gradient of the states grows on its way back: {lag} {} back it is {grown} times as large.",
@@ -242,6 +239,21 @@ impl Story {
                 steps(lag)
             ),
             (None, Lang::Zh) => format!("状态的梯度往回传 {lag} 步，还剩 {share}。"),
+        }
+    }
+
+    /// The reason why no gradient goes back.
+    fn nothing_back(&self, lang: Lang) -> &'static str {
+        match (self.lags.states().next(), lang) {
+            (None, Lang::En) => "No step reads another one, so no gradient goes back in time.",
+            (None, Lang::Zh) => "各时刻互不相关，没有梯度沿时间传回。",
+            (Some(_), Lang::En) => {
+                "No gradient goes back in time: the derivative of the states by the states that a step reads is zero, or there \
+                 is one step alone."
+            }
+            (Some(_), Lang::Zh) => {
+                "没有梯度沿时间传回：状态对所读状态的导数为零，或者只有一个时刻。"
+            }
         }
     }
 

@@ -99,7 +99,7 @@ impl Plan {
         Ok(())
     }
 
-    /// What an instruction computes.
+    /// The result of an instruction, as a formula.
     pub(crate) fn instruction(&self, instruction: &Instruction) -> String {
         let name = |o: &Operand| self.operand(o);
         match instruction {

@@ -314,3 +314,36 @@ fn growth_beside_gates() {
     let blames = |c: &Cause| matches!(c, Cause::LargeMatrix { .. } | Cause::SmallMatrix { .. });
     assert!(!open.causes().iter().chain(&closed.causes()).any(blames));
 }
+
+/// A step that reads a state with the factor zero does read it.
+#[test]
+fn nothing_comes_back() {
+    let verdict = |text: &str, a: f64| {
+        let r = parse(text);
+        let params = Params::new().with("a", ndarray::arr0(a));
+        let batch = Batch::new(5, 1).with("x", Array2::ones((5, 1)));
+        told(&story(&r, &params, &batch))
+    };
+    let zero = verdict("param a\ninput x\nstate s\ns' = a * s + x\nloss s'\n", 0.0);
+    assert!(
+        zero.contains("is zero, or there is one step alone"),
+        "{zero}"
+    );
+    let none = verdict("param a\ninput x\nloss (a - x)^2\n", 2.0);
+    assert!(none.contains("No step reads another one"), "{none}");
+    let some = verdict("param a\ninput x\nstate s\ns' = a * s + x\nloss s'\n", 0.5);
+    assert!(!some.contains("No "), "{some}");
+}
+
+/// The mean of a gate hides a unit that is open; the factor is that of this unit.
+#[test]
+fn the_most_open_unit_of_a_gate() {
+    let (r, mut params, batch) = lstm(-3.0, 0.05);
+    let mut bias = Array1::from_elem(8, -3.0);
+    bias[2] = 8.0;
+    params.insert("b_f", bias);
+    let story = story(&r, &params, &batch);
+    let gate = &story.gates()[0];
+    assert!(gate.factor > 0.99 && gate.mean < 0.3, "{gate:?}");
+    assert!(!story.vanishes(), "{}", told(&story));
+}

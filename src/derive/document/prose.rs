@@ -185,7 +185,7 @@ const fn row(part: Part, place: Place, word: Word, holds: fn(&Facts<'_>) -> bool
     }
 }
 
-/// What sentences depend on: the derivation, and the lines of the part that are shown.
+/// The premises of sentences: the derivation, and the lines of the part that are shown.
 struct Facts<'a> {
     d: &'a Derivation,
     lines: &'a [&'a Equation],

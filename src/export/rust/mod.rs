@@ -9,7 +9,7 @@ use super::record::Record;
 use super::single::{self, Single};
 use crate::exec::Real;
 
-/// What all files begin with, before the helpers.
+/// The first lines of the helpers of a file.
 const TRAITS: &str = "/// An array of zeros.";
 
 const TEXT: &str = include_str!("helpers.txt");

@@ -18,7 +18,7 @@ pub(crate) struct Export {
     /// Format
     #[arg(long, value_name = "FORMAT", default_value = "onnx")]
     pub(crate) to: Target,
-    /// What the code computes
+    /// Function that the code computes
     #[arg(long, value_name = "WHAT", default_value = "gradient")]
     pub(crate) what: What,
     /// Sizes of the code, such as H=16,K=4
